@@ -1,0 +1,1 @@
+"""Benchmarks: the frozen suite of tasks, and what policies score on it."""

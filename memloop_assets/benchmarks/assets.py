@@ -1,0 +1,82 @@
+"""The doorway of the room ``benchmarks``: the frozen suite, and each week's results on it."""
+
+import dagster as dg
+
+from memloop_assets import __version__
+from memloop_assets.benchmarks.evaluation import result_rows
+from memloop_assets.benchmarks.tables import BENCHMARK_RESULTS, BENCHMARK_SUITE, suite_of_table, suite_table
+from memloop_assets.benchmarks.weekly import CHALLENGER, current_suite, points_of, score_week
+from memloop_assets.datasets.snapshot import read_samples
+from memloop_assets.orchestration.resources import MemloopHome
+from memloop_assets.orchestration.table_metadata import column_schema, known, picture, publication_metadata
+from memloop_assets.orchestration.week_loop import OWNERS, Built, run_weeks, weekly_asset
+from memloop_assets.pictures import draw_points
+from memloop_assets.routing.checkpoint import load_checkpoint
+from memloop_assets.store import Provenance
+from memloop_assets.weeks import IsoWeek
+
+GROUP = "benchmarks"
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    code_version=__version__,
+    metadata={
+        "dagster/column_schema": column_schema(BENCHMARK_SUITE),
+        "row": BENCHMARK_SUITE.row,
+        "key": "task_id, arm",
+    },
+)
+def benchmark_suite(home: MemloopHome) -> dg.MaterializeResult:
+    """The frozen tasks with the outcome of every arm: the imported benchmark, or a small default one that promotes nothing."""
+    opened = home.open()
+    suite = current_suite(opened.places.benchmark_suite)
+    publication = opened.store.publish(BENCHMARK_SUITE, None, suite_table(suite), Provenance(code_version=__version__))
+    return dg.MaterializeResult(
+        metadata={
+            **publication_metadata(publication),
+            "name": suite.name,
+            "fingerprint": suite.fingerprint,
+            "arms": ", ".join(suite.arms),
+            "holdout_task_count": len(suite.tasks_of("holdout")),
+            "practice_task_count": len(suite.tasks_of("practice")),
+        }
+    )
+
+
+@weekly_asset(
+    BENCHMARK_RESULTS,
+    group=GROUP,
+    kinds={"numpy", "parquet"},
+    deps=["router_checkpoint", "dataset_snapshot", "benchmark_suite"],
+)
+def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
+    """What the challenger and the baseline policies earn on the holdout tasks, task by task."""
+    opened = home.open()
+    suite = suite_of_table(opened.store.read("benchmark_suite", None))
+
+    def build(week: IsoWeek) -> Built:
+        inputs = {**opened.store.input_of("router_checkpoint", week), **opened.store.input_of("benchmark_suite", None)}
+        challengers = opened.store.read("router_checkpoint", week)["version"].to_pylist()
+        if not challengers:
+            return Built(BENCHMARK_RESULTS.table([]), inputs)
+        router = load_checkpoint(opened.places.router_versions, challengers[0])
+        scores = score_week(suite, router, read_samples(opened.store, week), opened.arm_prices)
+        drawn = draw_points(
+            points_of(scores, CHALLENGER),
+            title=f"Reward against cost, {week}",
+            x_label="USD per 1,000 calls",
+            y_label="mean reward",
+        )
+        numbers = {f"{s.policy.replace('-', '_')}_reward": s.mean_reward for s in scores if s.supported.any()}
+        shown = {**numbers, "challenger_cost_usd": scores[0].mean_cost_usd}
+        return Built(
+            result_rows(scores, suite.tasks_of("holdout"), week),
+            inputs,
+            config=(opened.arm_prices,),
+            metadata={**known(shown), "reward_against_cost": picture(drawn, "reward against cost")},
+        )
+
+    return run_weeks(context, opened, BENCHMARK_RESULTS, build)

@@ -1,0 +1,54 @@
+"""A week on the benchmark: the challenger and the baseline policies, scored on the same holdout tasks.
+
+Joins suite, training samples and router; how a policy is scored is said in ``evaluation``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from memloop_assets.benchmarks.evaluation import ArmStatistics, PolicyScores, score_baselines, score_policy
+from memloop_assets.benchmarks.intervals import paired_bootstrap
+from memloop_assets.benchmarks.suite import BenchmarkSuite, default_suite, load_suite
+from memloop_assets.pictures import Point
+from memloop_assets.routing.router import Router
+
+CHALLENGER = "challenger"
+
+
+def current_suite(path: Path) -> BenchmarkSuite:
+    """Return the imported suite, or the small default one where none was imported; raises BadInput for a damaged file."""
+    return load_suite(path) if path.exists() else default_suite()
+
+
+def score_router(
+    suite: BenchmarkSuite, router: Router, name: str, expected_costs_usd: Mapping[str, float]
+) -> PolicyScores:
+    """Score a router on the holdout tasks; its choices are made from the prompt alone."""
+    tasks = suite.tasks_of("holdout")
+    return score_policy(tasks, name, lambda task: router.choose(task.prompt).arm, expected_costs_usd)
+
+
+def score_week(
+    suite: BenchmarkSuite, router: Router, samples: pa.Table, prices: Mapping[str, float]
+) -> list[PolicyScores]:
+    """Score the challenger and the five baseline policies, whose knowledge is the same training samples."""
+    statistics = ArmStatistics.of_samples(samples, prices)
+    baselines = score_baselines(suite.tasks_of("holdout"), statistics, router.rule.reference_arm)
+    return [score_router(suite, router, CHALLENGER, statistics.mean_costs_usd), *baselines]
+
+
+def points_of(scores: list[PolicyScores], emphasised: str) -> list[Point]:
+    """Return mean cost (USD per 1,000 calls) and mean reward with its interval for each policy that has both."""
+    points = []
+    for scored in scores:
+        rewards = scored.rewards[scored.supported]
+        if not rewards.size or scored.mean_cost_usd != scored.mean_cost_usd:  # noqa: PLR0124  # NaN is the one value unequal to itself
+            continue
+        interval = paired_bootstrap(rewards, resamples=500, seed=0)
+        cost = 1000 * scored.mean_cost_usd
+        points.append(
+            Point(scored.policy, cost, interval.mean, interval.lower, interval.upper, scored.policy == emphasised)
+        )
+    return points

@@ -1,0 +1,179 @@
+"""The ``memloop`` command: what people type. Users' mistakes end in one line; Dagster runs as another process.
+
+Only parsing, calling and printing belong here.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from memloop_assets import __version__
+from memloop_assets.benchmarks.long_table import import_long_table
+from memloop_assets.benchmarks.suite import save_suite
+from memloop_assets.dagster_process import run_backfill, run_ui
+from memloop_assets.demo import run_demo
+from memloop_assets.errors import MemloopError
+from memloop_assets.home import Home, open_home
+from memloop_assets.settings import find_home, write_first_week
+from memloop_assets.status import decision_lines, status_lines
+from memloop_assets.trajectories.formats.catalogue import READERS
+from memloop_assets.trajectories.formats.reader import ORIGINS
+from memloop_assets.trajectories.sources import FileReport, ReadOptions, check_file, find_logs
+from memloop_assets.weeks import IsoWeek, parse_week_range
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 1 after one line on standard error for a mistake that memloop can name."""
+    arguments = build_parser().parse_args(argv)
+    folder = Path(arguments.home).resolve() if arguments.home else find_home(os.environ, Path.cwd())
+    try:
+        return int(arguments.run(arguments, folder))
+    except MemloopError as error:
+        print(f"memloop: {error}", file=sys.stderr)
+    except OSError as error:
+        named = f" {error.filename}" if error.filename else ""
+        print(
+            f"memloop:{named}: {error.strerror or error}. Fix: check the path, its permissions and the disk",
+            file=sys.stderr,
+        )
+    return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = argparse.ArgumentParser(
+        prog="memloop", description="Turn an agent's logs into a better router, every ISO week."
+    )
+    parser.add_argument("--version", action="version", version=f"memloop {__version__}")
+    parser.add_argument("--home", help="folder of memloop.toml (default: MEMLOOP_HOME, else the current folder)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ingest = commands.add_parser("ingest", help="read logs into the home")
+    ingest.add_argument("path", type=Path, help="a log file, or a folder of .jsonl and .json files")
+    ingest.add_argument(
+        "--format", default="native", choices=sorted(READERS), help="shape of the log (default: native)"
+    )
+    ingest.add_argument("--arm", help="the arm that served, for formats that do not log it")
+    ingest.add_argument("--start-week", help="ISO week from which synthetic stamps run, for formats that log no time")
+    ingest.add_argument(
+        "--origin",
+        default="live",
+        choices=ORIGINS,
+        help="who wrote the log (default: live); only live and review teach",
+    )
+    ingest.add_argument("--check", action="store_true", help="tell what would be read and what not, and store nothing")
+    ingest.set_defaults(run=_ingest)
+
+    benchmark = commands.add_parser("benchmark", help="the frozen tasks that the gate compares on")
+    actions = benchmark.add_subparsers(required=True, metavar="ACTION")
+    imported = actions.add_parser(
+        "import", help="import a long table: task_id, prompt, domain, arm, reward[, cost_usd, latency_ms]"
+    )
+    imported.add_argument("path", type=Path, help="a .parquet or .csv file")
+    imported.add_argument("--name", help="name of the benchmark (default: the file's name)")
+    imported.add_argument(
+        "--holdout-share", type=float, default=0.5, help="share of tasks that never teach, 0 to 1 (default: 0.5)"
+    )
+    imported.set_defaults(run=_import_benchmark)
+
+    backfill = commands.add_parser("backfill", help="run the loop over weeks, in one run of one process")
+    backfill.add_argument("weeks", help="FROM..TO, as 2026-W02..2026-W17, or one week")
+    backfill.set_defaults(run=_backfill)
+
+    status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
+    status.set_defaults(run=_status)
+
+    ui = commands.add_parser("ui", help="serve the Dagster UI of the home until interrupted")
+    ui.add_argument("--port", type=int, default=3000, help="port on 127.0.0.1 (default: 3000)")
+    ui.set_defaults(run=lambda arguments, folder: run_ui(folder, arguments.port, os.environ))
+
+    demo = commands.add_parser("demo", help="a simulated fleet, in a home of its own")
+    demo.add_argument("--weeks", type=int, default=16, help="closed weeks to simulate (default: 16)")
+    demo.add_argument("--last-week", help="last simulated week (default: the newest closed one)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the simulated world (default: 0)")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _open(folder: Path) -> Home:
+    return open_home(folder, os.environ, lambda: datetime.now(tz=UTC))
+
+
+def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
+    home = _open(folder)
+    start = IsoWeek.parse(arguments.start_week) if arguments.start_week else None
+    options = ReadOptions(arguments.format, home.settings.logs.timezone, arguments.origin, arguments.arm, start)
+    options.check()
+    reports, faults = [], 0
+    for path in find_logs(arguments.path):
+        try:
+            report = check_file(path, options) if arguments.check else home.landing.ingest(path, options)
+        except (MemloopError, OSError) as error:
+            faults += 1
+            print(f"{path.name}: {error}", file=sys.stderr)
+            continue
+        reports.append(report)
+        _print_report(report)
+    weeks = sorted({week for report in reports for week in report.spans})
+    if weeks and not arguments.check:
+        _place_first_week(home, weeks[0])
+        print(f"next: memloop backfill {weeks[0]}..{weeks[-1]}")
+    return 1 if faults else 0
+
+
+def _print_report(report: FileReport) -> None:
+    events = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.events.items()))
+    weeks = f"{min(report.spans)}..{max(report.spans)}" if report.spans else "no week"
+    print(f"{report.path.name}: {report.status}, {report.line_count:,} lines ({events or 'no events'}), {weeks}")
+    for item in report.rejected:
+        print(f"  line {item.line_number}: {item.reason}: {item.raw[:80].decode('utf-8', 'backslashreplace')}")
+    if report.rejected_count > len(report.rejected):
+        print(f"  and {report.rejected_count - len(report.rejected):,} more lines that cannot be read")
+    if report.status == "unchanged":
+        print("  these bytes were ingested before: nothing to do")
+    elif report.events:
+        for missing in report.gaps():
+            print(f"  note: {missing}")
+
+
+def _place_first_week(home: Home, earliest: IsoWeek) -> None:
+    """Set the first week with the first ingest; tell how to widen it where older lines arrive later."""
+    if home.settings.first_week is None and not home.store.weeks("session_logs"):
+        write_first_week(home.settings.home, earliest)
+    elif earliest < home.first_week:
+        print(
+            f'note: {earliest} lies before the first week {home.first_week}; its lines are kept. Fix: first_week = "{earliest}" in memloop.toml'
+        )
+
+
+def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
+    home = _open(folder)
+    suite = import_long_table(
+        arguments.path, name=arguments.name or arguments.path.stem, holdout_share=arguments.holdout_share
+    )
+    save_suite(suite, home.places.benchmark_suite)
+    counts = [f"{len(suite.tasks_of(split)):,} {split}" for split in ("practice", "holdout")]  # type: ignore[arg-type]  # both are splits
+    print(
+        f"benchmark {suite.name}: {' and '.join(counts)} tasks, arms {', '.join(suite.arms)}, fingerprint {suite.fingerprint}"
+    )
+    return 0
+
+
+def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
+    first, last = parse_week_range(arguments.weeks)
+    status = run_backfill(folder, first, last, os.environ)
+    print(*decision_lines(_open(folder), first, last), sep="\n")
+    return status
+
+
+def _status(_arguments: argparse.Namespace, folder: Path) -> int:
+    print(*status_lines(_open(folder)), sep="\n")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace, folder: Path) -> int:
+    last = IsoWeek.parse(arguments.last_week) if arguments.last_week else IsoWeek.of(datetime.now(tz=UTC)).shift(-1)
+    return run_demo(folder, last.shift(1 - arguments.weeks), arguments.weeks, arguments.seed, os.environ)

@@ -1,0 +1,61 @@
+"""Dagster as other processes: the environment they need, the backfill, and the UI. Nothing here imports Dagster."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from memloop_assets.errors import BadInput
+from memloop_assets.weeks import IsoWeek
+
+_INSTANCE_FILE = "dagster.yaml"
+
+
+def prepare_instance(home: Path) -> dict[str, str]:
+    """Give a home its ``dagster.yaml`` where it has none; return the environment under which Dagster serves that home."""
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / _INSTANCE_FILE
+    if not target.exists():
+        target.write_text(
+            resources.files("memloop_assets").joinpath("dagster_instance.yaml").read_text(encoding="utf-8")
+        )
+    return {"DAGSTER_HOME": str(home), "MEMLOOP_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+
+
+def run_backfill(home: Path, first: IsoWeek, last: IsoWeek, environment: Mapping[str, str]) -> int:
+    """Run every asset for a range of weeks in one run of one process; return its exit status."""
+    command = [sys.executable, "-m", "memloop_assets.orchestration.backfill", str(first), str(last)]
+    return subprocess.run(command, cwd=home, env={**environment, **prepare_instance(home)}, check=False).returncode
+
+
+def run_ui(home: Path, port: int, environment: Mapping[str, str]) -> int:
+    """Serve the Dagster UI and its daemon for a home until interrupted; return the exit status."""
+    dagster = Path(sys.executable).with_name("dagster")
+    if not dagster.exists():
+        raise BadInput(
+            "Dagster",
+            f"{dagster.name} is not installed beside {sys.executable}",
+            "install memloop with its dependencies",
+        )
+    command = [str(dagster), "dev", "-m", "memloop_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    served = subprocess.Popen(
+        command,
+        cwd=home,
+        env={**environment, **prepare_instance(home)},
+        preexec_fn=_default_signals,  # noqa: PLW1509  # no threads here
+    )
+    try:
+        return served.wait()
+    except KeyboardInterrupt:
+        served.send_signal(signal.SIGTERM)
+        return served.wait()
+
+
+def _default_signals() -> None:
+    """Undo ignored signals: started from a script in the background, ``dagster dev`` would otherwise never stop."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setpgrp()

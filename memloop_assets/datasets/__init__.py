@@ -1,0 +1,1 @@
+"""Datasets: what a week's trajectories teach, free of holdout tasks."""

@@ -1,0 +1,88 @@
+"""The doorway of the room ``datasets``: two tables of examples, and the snapshot over all weeks."""
+
+import dagster as dg
+import pyarrow.compute as pc
+
+from memloop_assets.datasets.leakage import HoldoutKeys, holdout_keys, no_holdout_overlap
+from memloop_assets.datasets.samples import build_router_samples
+from memloop_assets.datasets.snapshot import build_snapshot, read_window, window_of
+from memloop_assets.datasets.supervised import build_sft_examples
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES
+from memloop_assets.store import Store
+from memloop_assets.orchestration.resources import MemloopHome
+from memloop_assets.orchestration.table_metadata import known
+from memloop_assets.orchestration.week_loop import Built, run_weeks, weekly_asset
+from memloop_assets.weeks import IsoWeek
+
+GROUP = "datasets"
+
+
+@weekly_asset(
+    SFT_EXAMPLES, group=GROUP, kinds={"parquet"}, deps=["trajectories", "trajectory_quality", "benchmark_suite"]
+)
+def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
+    """Conversations worth imitating: HIGH or MEDIUM, never a known failure, never a holdout task."""
+    opened = home.open()
+
+    def build(week: IsoWeek) -> Built:
+        holdout, inputs = _week_inputs(opened.store, week)
+        rows, counts = build_sft_examples(
+            opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
+        )
+        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=counts)
+
+    return run_weeks(context, opened, SFT_EXAMPLES, build)
+
+
+@weekly_asset(
+    ROUTER_SAMPLES, group=GROUP, kinds={"parquet"}, deps=["trajectories", "trajectory_quality", "benchmark_suite"]
+)
+def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
+    """Trials that a router can learn from: a task, the arm that served it, the reward that it earned."""
+    opened = home.open()
+
+    def build(week: IsoWeek) -> Built:
+        holdout, inputs = _week_inputs(opened.store, week)
+        rows, counts = build_router_samples(
+            opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
+        )
+        numbers = {"arm_count": len(pc.unique(rows["arm"])), "mean_reward": pc.mean(rows["reward"]).as_py()}
+        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata={**counts, **known(numbers)})
+
+    return run_weeks(context, opened, ROUTER_SAMPLES, build)
+
+
+@weekly_asset(
+    DATASET_SNAPSHOT, group=GROUP, kinds={"parquet"}, deps=["sft_examples", "router_samples", "benchmark_suite"]
+)
+def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
+    """Everything that may be trained on as of the week: all retained weeks, deduplicated, free of holdout tasks."""
+    opened = home.open()
+
+    def build(week: IsoWeek) -> Built:
+        holdout = holdout_keys(opened.store.read("benchmark_suite", None))
+        window = window_of(week, opened.first_week, opened.settings.datasets.retention_weeks)
+        examples, inputs, missing = read_window(opened.store, window)
+        rows, counts = build_snapshot(week, examples, holdout)
+        return Built(
+            rows,
+            {**opened.store.input_of("benchmark_suite", None), **inputs},
+            rules=[no_holdout_overlap(holdout)],
+            config=(opened.settings.datasets,),
+            metadata={
+                **counts,
+                "sample_count": pc.sum(pc.equal(rows["table_name"], ROUTER_SAMPLES.name)).as_py() or 0,
+                "missing_weeks": ", ".join(missing) or "none",
+            },
+        )
+
+    return run_weeks(context, opened, DATASET_SNAPSHOT, build)
+
+
+def _week_inputs(store: Store, week: IsoWeek) -> tuple[HoldoutKeys, dict[str, str]]:
+    inputs = {
+        **store.input_of("trajectories", week),
+        **store.input_of("trajectory_quality", week),
+        **store.input_of("benchmark_suite", None),
+    }
+    return holdout_keys(store.read("benchmark_suite", None)), inputs

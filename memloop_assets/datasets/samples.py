@@ -1,0 +1,55 @@
+"""Router samples: the trials of a week from which a router can learn which arm earns what."""
+
+from collections import Counter
+
+import pyarrow as pa
+
+from memloop_assets.datasets.leakage import HoldoutKeys, drop_holdout
+from memloop_assets.datasets.supervised import TEACHING_ORIGINS
+from memloop_assets.datasets.tables import ROUTER_SAMPLES
+
+
+def build_router_samples(
+    trajectories: pa.Table, quality: pa.Table, holdout: HoldoutKeys
+) -> tuple[pa.Table, dict[str, int]]:
+    """Return the week's trials and the counts of what was left out, by reason.
+
+    A trial has a task, exactly one arm and a known reward; failures and LOW grades are trials like any other.
+    """
+    trajectories, excluded = drop_holdout(trajectories, holdout)
+    tiers = dict(zip(quality["trajectory_id"].to_pylist(), quality["quality_tier"].to_pylist(), strict=True))
+    counts: Counter[str] = Counter(holdout_excluded_count=excluded)
+    copied = (
+        "week",
+        "task_key",
+        "task_text",
+        "domain",
+        "arm",
+        "reward",
+        "cost_usd",
+        "latency_ms",
+        "propensity",
+        "label_source",
+    )
+    rows = []
+    for trajectory in trajectories.select(["trajectory_id", "origin", "arm_count", *copied]).to_pylist():
+        reason = _reason_to_leave_out(trajectory)
+        if reason:
+            counts[reason] += 1
+            continue
+        trial = {name: trajectory[name] for name in copied}
+        trajectory_id = trajectory["trajectory_id"]
+        rows.append({**trial, "example_id": trajectory_id, "quality_tier": tiers[trajectory_id]})
+    return ROUTER_SAMPLES.table(rows), dict(counts)
+
+
+def _reason_to_leave_out(trajectory: dict[str, object]) -> str | None:
+    if trajectory["origin"] not in TEACHING_ORIGINS:
+        return "other_origin_count"
+    if not trajectory["task_text"]:
+        return "no_task_count"
+    if trajectory["arm"] is None:
+        return "several_arms_count" if trajectory["arm_count"] else "no_arm_count"
+    if trajectory["reward"] is None:
+        return "no_reward_count"
+    return None

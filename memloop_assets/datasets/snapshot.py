@@ -1,0 +1,86 @@
+"""The snapshot: which examples may be trained on as of a week, over all weeks up to it.
+
+Deduplicated by content (the earliest week of the window wins), limited to the retention window, and free of holdout tasks even where a
+suite was imported after the weeks were built.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from memloop_assets.datasets.leakage import HoldoutKeys
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, TEACHING_TABLES
+from memloop_assets.store import Store
+from memloop_assets.weeks import IsoWeek, weeks_between
+
+
+def window_of(week: IsoWeek, first_week: IsoWeek, retention_weeks: int) -> list[IsoWeek]:
+    """Return the weeks whose examples are retained as of a week, in order, the week itself last."""
+    start = max(first_week, week.shift(1 - retention_weeks))
+    return list(weeks_between(start, week))
+
+
+def read_window(
+    store: Store, window: Sequence[IsoWeek]
+) -> tuple[dict[tuple[str, IsoWeek], pa.Table], dict[str, str], list[str]]:
+    """Return the examples of a window, their generations, and the tables of earlier weeks that are missing or failed.
+
+    The last week is the snapshot's own: its tables must be there (InputFailed otherwise). A hole further back is named and left out.
+    """
+    examples, inputs, missing = {}, {}, []
+    for week in window:
+        for contract in TEACHING_TABLES:
+            label = f"{contract.name} {week}"
+            if week != window[-1] and not store.is_readable(contract.name, week):
+                missing.append(label)
+                inputs[label] = "missing"
+                continue
+            inputs.update(store.input_of(contract.name, week))
+            examples[contract.name, week] = store.read(contract.name, week, ["example_id", "task_key"])
+    return examples, inputs, missing
+
+
+def build_snapshot(
+    week: IsoWeek, examples: Mapping[tuple[str, IsoWeek], pa.Table], holdout: HoldoutKeys
+) -> tuple[pa.Table, dict[str, int]]:
+    """Return the manifest of a week and its counts: duplicates across weeks and rows that a later holdout takes out.
+
+    ``examples`` maps (table name, week) to that week's rows (columns ``example_id``, ``task_key``), in any order.
+    """
+    columns: dict[str, list[object]] = {name: [] for name in DATASET_SNAPSHOT.schema.names}
+    seen: set[tuple[str, str]] = set()
+    counts = {"duplicate_count": 0, "holdout_excluded_count": 0}
+    for (name, example_week), rows in sorted(examples.items(), key=lambda item: (item[0][1], item[0][0])):
+        for example_id, key in zip(rows["example_id"].to_pylist(), rows["task_key"].to_pylist(), strict=True):
+            if (name, example_id) in seen:
+                counts["duplicate_count"] += 1
+            elif key in holdout:
+                counts["holdout_excluded_count"] += 1
+            else:
+                seen.add((name, example_id))
+                row = (str(week), name, str(example_week), example_id, key, 1.0)
+                for column, value in zip(columns.values(), row, strict=True):
+                    column.append(value)
+    return pa.table(columns, schema=DATASET_SNAPSHOT.schema), counts
+
+
+def read_samples(store: Store, week: IsoWeek) -> pa.Table:
+    """Return the router samples that the snapshot of a week names, with their ``weight``, ordered by example id.
+
+    They are read from the very generations that the snapshot was built from. Raises TableError where a table is missing, failed or altered.
+    """
+    snapshot = store.read(DATASET_SNAPSHOT.name, week)
+    named = snapshot.filter(pc.equal(snapshot["table_name"], ROUTER_SAMPLES.name)).select(
+        ["example_week", "example_id", "weight"]
+    )
+    generations = store.manifest(DATASET_SNAPSHOT.name, week)["inputs"]
+    parts = [ROUTER_SAMPLES.table([]).append_column("weight", pa.array([], pa.float64()))]
+    for example_week in sorted(set(named["example_week"].to_pylist())):
+        generation = generations[f"{ROUTER_SAMPLES.name} {example_week}"]
+        rows = store.read(ROUTER_SAMPLES.name, IsoWeek.parse(example_week), generation=generation)
+        wanted = named.filter(pc.equal(named["example_week"], example_week)).select(["example_id", "weight"])
+        parts.append(
+            rows.join(wanted, keys="example_id", join_type="inner").select(parts[0].column_names).cast(parts[0].schema)
+        )
+    return pa.concat_tables(parts).sort_by("example_id")

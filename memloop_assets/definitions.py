@@ -1,0 +1,32 @@
+"""Everything that Dagster serves: the rooms in the order in which data flows, and what runs them."""
+
+import dagster as dg
+
+from memloop_assets.benchmarks import assets as benchmarks
+from memloop_assets.datasets import assets as datasets
+from memloop_assets.orchestration import jobs, schedules
+from memloop_assets.orchestration.resources import MemloopHome
+from memloop_assets.promotion import assets as promotion
+from memloop_assets.routing import assets as routing
+from memloop_assets.trajectories import assets as trajectories
+
+defs = dg.Definitions(
+    assets=[
+        trajectories.session_logs,
+        trajectories.trajectories,
+        trajectories.quarantined_lines,
+        trajectories.trajectory_quality,
+        datasets.sft_examples,
+        datasets.router_samples,
+        datasets.dataset_snapshot,
+        routing.router_checkpoint,
+        benchmarks.benchmark_suite,
+        benchmarks.benchmark_results,
+        promotion.promotion_decision,
+        promotion.champion,
+    ],
+    jobs=[jobs.weekly_loop, jobs.datasets],
+    schedules=[schedules.monday],
+    resources={"home": MemloopHome()},
+    executor=dg.in_process_executor,
+)

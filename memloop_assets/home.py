@@ -1,0 +1,54 @@
+"""One opened home: its settings, tables, landing, ledger and clock, for whoever drives the loop (Dagster's resource, the command line).
+
+It joins the pieces and decides nothing; how each works is said in its own module.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from memloop_assets.paths import Places
+from memloop_assets.routing.versions import Ledger
+from memloop_assets.settings import DEFAULT_FIRST_WEEK, Settings, load_settings
+from memloop_assets.state import State
+from memloop_assets.store import Store
+from memloop_assets.trajectories.landing import Landing
+from memloop_assets.weeks import IsoWeek
+
+
+@dataclass(frozen=True)
+class Home:
+    """Everything of one home, opened."""
+
+    settings: Settings
+    store: Store
+    state: State
+    landing: Landing
+    ledger: Ledger
+    now: Callable[[], datetime]
+
+    @property
+    def places(self) -> Places:
+        """Return where things lie."""
+        return self.settings.places
+
+    @property
+    def first_week(self) -> IsoWeek:
+        """Return the first week that the loop knows."""
+        return self.settings.first_week or DEFAULT_FIRST_WEEK
+
+    @property
+    def arm_prices(self) -> dict[str, float]:
+        """Return the configured prices per call, USD."""
+        return {
+            name: price.usd_per_call for name, price in self.settings.arms.items() if price.usd_per_call is not None
+        }
+
+
+def open_home(folder: Path, environment: Mapping[str, str], now: Callable[[], datetime]) -> Home:
+    """Open a home: read its settings, make or migrate its database. Raises BadSettings."""
+    settings = load_settings(folder, environment)
+    places = settings.places
+    state = State(places.state_database)
+    return Home(settings, Store(places.tables), state, Landing(places.landing, state), Ledger(state), now)

@@ -1,0 +1,1 @@
+"""Orchestration: what Dagster needs besides the assets themselves."""

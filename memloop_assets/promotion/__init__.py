@@ -1,0 +1,1 @@
+"""Promotion: the gate that compares challenger and champion, and can say no."""

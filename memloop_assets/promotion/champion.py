@@ -1,0 +1,47 @@
+"""The live pointer: what the ledger says, published as one small file that agents load.
+
+The ledger is the truth; this file only repeats it, atomically. Which version wins is decided elsewhere.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from memloop_assets.datasets.snapshot import read_samples
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT
+from memloop_assets.promotion.evidence import Sources, built_in_router
+from memloop_assets.routing.checkpoint import checkpoint_digest, save_checkpoint
+from memloop_assets.routing.versions import BUILT_IN
+from memloop_assets.store import write_atomically
+
+
+def publish_champion(path: Path, sources: Sources) -> Mapping[str, object] | None:
+    """Write the live champion's version, epoch and hash to ``champion.json``; return what was written.
+
+    Before the first promotion it is the built-in policy, fitted on the newest snapshot; None (and no file) where there are no samples yet.
+    """
+    rows = sources.ledger.rows()
+    champion = sources.ledger.champion_as_of()
+    moved = [row for row in rows if row.to_version == champion and row.to_version != row.from_version]
+    version = champion if champion != BUILT_IN else _save_built_in(sources)
+    if version is None:
+        return None
+    written = {
+        "version": version,
+        "policy": "router" if champion != BUILT_IN else BUILT_IN,
+        "epoch": max((row.epoch for row in rows), default=0),
+        "sha256": checkpoint_digest(sources.router_versions, version),
+        "promoted_week": moved[-1].week if moved else None,
+    }
+    write_atomically(path, json.dumps(written, indent=1, sort_keys=True).encode())
+    return written
+
+
+def _save_built_in(sources: Sources) -> str | None:
+    for week in reversed(sources.store.weeks(DATASET_SNAPSHOT.name)):
+        if (
+            sources.store.is_readable(DATASET_SNAPSHOT.name, week)
+            and (samples := read_samples(sources.store, week)).num_rows
+        ):
+            return save_checkpoint(built_in_router(samples, sources), sources.router_versions)
+    return None

@@ -1,0 +1,157 @@
+"""The evidence of a week: what the gate is asked about, gathered from tables and ledger, with every failed input named.
+
+Reads, never writes; what the gate makes of it is said in ``policy``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from memloop_assets.benchmarks.evaluation import (
+    BASELINE_POLICIES,
+    ArmStatistics,
+    PolicyScores,
+    reference_cost,
+    scores_of_rows,
+)
+from memloop_assets.benchmarks.suite import BenchmarkSuite
+from memloop_assets.benchmarks.tables import suite_of_table
+from memloop_assets.benchmarks.weekly import CHALLENGER, score_router
+from memloop_assets.datasets.snapshot import read_samples
+from memloop_assets.errors import BadCheckpoint, BadInput, TableError
+from memloop_assets.promotion.policy import WeekEvidence
+from memloop_assets.routing.checkpoint import load_checkpoint
+from memloop_assets.routing.router import Router, single_arm_router
+from memloop_assets.routing.training import TrainingSettings, best_single_arm
+from memloop_assets.routing.versions import BUILT_IN, Ledger
+from memloop_assets.store import Store
+from memloop_assets.weeks import IsoWeek
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a decision's evidence lies, and the settings that shape it."""
+
+    store: Store
+    ledger: Ledger
+    router_versions: Path
+    prices_usd: Mapping[str, float]
+    training: TrainingSettings
+    first_week: IsoWeek
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything the gate needs for one week; scores are None where they cannot be had."""
+
+    evidence: WeekEvidence
+    champion_version: str
+    challenger_version: str | None
+    champion: PolicyScores | None
+    challenger: PolicyScores | None
+    baselines: tuple[PolicyScores, ...]
+    reference_cost_usd: float | None
+    suite: BenchmarkSuite | None
+    inputs: Mapping[str, str]
+
+
+class _Reading:
+    """Reads inputs one by one; a failed one is named and read as its empty value, so that all failures are known."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.failed: list[str] = []
+        self.inputs: dict[str, str] = {}
+
+    def table(self, name: str, week: IsoWeek | None) -> pa.Table | None:
+        label = f"{name} {week}" if week else name
+
+        def read() -> pa.Table:
+            rows = self.sources.store.read(name, week)
+            self.inputs[label] = str(self.sources.store.manifest(name, week)["generation"])
+            return rows
+
+        return self.attempt(label, read)
+
+    def attempt(self, label: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except (TableError, BadCheckpoint, BadInput) as error:
+            self.failed.append(f"{label} ({error.culprit})")
+            return None
+
+
+def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
+    """Return what is known of a week; a missing, failed or altered input is named in the evidence rather than raised."""
+    reading = _Reading(sources)
+    champion_version = sources.ledger.champion_as_of(week)
+    suite_rows = reading.table("benchmark_suite", None)
+    suite = suite_of_table(suite_rows) if suite_rows is not None else None
+    new_samples = reading.table("router_samples", week)
+    checkpoint = reading.table("router_checkpoint", week)
+    results = reading.table("benchmark_results", week)
+    samples = reading.attempt(f"dataset_snapshot {week}", lambda: read_samples(sources.store, week))
+    challenger_version = checkpoint["version"][0].as_py() if checkpoint is not None and checkpoint.num_rows else None
+    champion = challenger = cost = None
+    baselines: tuple[PolicyScores, ...] = ()
+    if suite is not None and samples is not None and samples.num_rows and results is not None and results.num_rows:
+        costs = ArmStatistics.of_samples(samples, sources.prices_usd).mean_costs_usd
+        router = reading.attempt(
+            f"champion {champion_version}", lambda: champion_router(champion_version, week, sources, samples)
+        )
+        if router is not None:
+            champion = score_router(suite, router, "champion", costs)
+        challenger = scores_of_rows(results, CHALLENGER)
+        baselines = tuple(scores_of_rows(results, policy) for policy in BASELINE_POLICIES)
+        cost = reference_cost(suite.tasks_of("holdout"), _reference_arm(samples, sources)[0], costs)
+    is_first = week <= sources.first_week
+    has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
+    evidence = WeekEvidence(
+        week=week,
+        is_closed=week.is_closed(now),
+        is_first_week=is_first,
+        missing_predecessor=None if has_predecessor else week.shift(-1),
+        failed_inputs=tuple(reading.failed),
+        arm_count=len(pc.unique(samples["arm"])) if samples is not None else 0,
+        sample_count=samples.num_rows if samples is not None else 0,
+        new_sample_count=new_samples.num_rows if new_samples is not None else 0,
+        suite_name=suite.name if suite else None,
+        holdout_task_count=len(suite.tasks_of("holdout")) if suite else 0,
+    )
+    return Gathered(
+        evidence, champion_version, challenger_version, champion, challenger, baselines, cost, suite, reading.inputs
+    )
+
+
+def champion_router(version: str, week: IsoWeek, sources: Sources, samples: pa.Table) -> Router:
+    """Return the router of a champion; the built-in policy is fitted on the weeks before this one.
+
+    Where no week before holds samples (the first one), it is fitted on the samples of the week itself. Raises BadCheckpoint or TableError.
+    """
+    if version != BUILT_IN:
+        return load_checkpoint(sources.router_versions, version)
+    before = week.shift(-1)
+    if before >= sources.first_week and sources.store.is_readable("dataset_snapshot", before):
+        earlier = read_samples(sources.store, before)
+        samples = earlier if earlier.num_rows else samples
+    return built_in_router(samples, sources)
+
+
+def built_in_router(samples: pa.Table, sources: Sources) -> Router:
+    """Return the built-in policy: always the configured reference arm, or the best single arm of these samples."""
+    arm, means = _reference_arm(samples, sources)
+    costs = ArmStatistics.of_samples(samples, sources.prices_usd).mean_costs_usd
+    return single_arm_router(arm, {arm: 0.0, **costs}, means)
+
+
+def _reference_arm(samples: pa.Table, sources: Sources) -> tuple[str, Mapping[str, float]]:
+    """Return the reference arm, configured or best by training, and every sampled arm's mean reward."""
+    arm, means = best_single_arm(samples, sources.prices_usd, sources.training)
+    return sources.training.reference_arm or arm, means

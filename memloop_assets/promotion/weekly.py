@@ -1,0 +1,103 @@
+"""A week at the gate: gather the evidence, decide, and record the first decision of a closed week.
+
+Joins ``evidence``, ``policy`` and the ledger; no rule of its own.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from memloop_assets.benchmarks.weekly import points_of
+from memloop_assets.pictures import draw_lines, draw_points
+from memloop_assets.promotion.evidence import Gathered, Sources, gather_week
+from memloop_assets.promotion.policy import PromotionDecision, PromotionPolicy, decide_week
+from memloop_assets.promotion.tables import decision_row
+from memloop_assets.store import Store
+from memloop_assets.weeks import IsoWeek
+
+
+@dataclass(frozen=True)
+class DecidedWeek:
+    """One decision with what it rests on; ``row`` is its row in ``promotion_decision``."""
+
+    week: IsoWeek
+    decision: PromotionDecision
+    found: Gathered
+    row: Mapping[str, object]
+
+    def as_text(self) -> str:
+        """Return the decision as Markdown for a person: outcome, reasons, versions."""
+        reasons = "\n".join(f"- {reason}" for reason in self.decision.reasons)
+        return (
+            f"**{self.decision.outcome}** {self.week}\n\n{reasons}\n\n"
+            f"champion before: `{self.row['champion_before']}`, after: `{self.row['champion_after']}`, "
+            f"challenger: `{self.row['challenger']}`"
+        )
+
+    def picture(self) -> bytes | None:
+        """Return champion, challenger and baselines, reward against cost with intervals; None where nothing was scored."""
+        scores = [s for s in (self.found.challenger, self.found.champion, *self.found.baselines) if s is not None]
+        if not scores:
+            return None
+        title = f"{self.week}: {self.decision.outcome}"
+        return draw_points(
+            points_of(scores, "challenger"), title=title, x_label="USD per 1,000 calls", y_label="mean reward"
+        )
+
+
+def decide(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: datetime) -> DecidedWeek:
+    """Decide one week; any input that fails is a reason, never an exception."""
+    found = gather_week(week, sources, now)
+    decision = decide_week(found.evidence, policy, found.champion, found.challenger, found.reference_cost_usd)
+    row = decision_row(
+        week,
+        decision,
+        champion=found.champion_version,
+        challenger=found.challenger_version,
+        policy=asdict(policy),
+        suite_fingerprint=found.suite.fingerprint if found.suite else None,
+    )
+    return DecidedWeek(week, decision, found, row)
+
+
+def record_first_decision(decided: DecidedWeek, sources: Sources, evidence_hash: str, now: datetime) -> str:
+    """Append a closed week's first decision to the ledger; return in words what became of it.
+
+    An open week is not recorded, and where a first decision stands nothing moves. Raises LedgerConflict where another writer was faster.
+    """
+    if not decided.week.is_closed(now):
+        return "The week is open: nothing was recorded."
+    standing = sources.ledger.decision_of(decided.week)
+    if standing is not None:
+        return f"The first decision stands: {standing.action}. {standing.reason}"
+    sources.ledger.append_decision(
+        decided.week,
+        decided.decision.outcome,
+        from_version=str(decided.row["champion_before"]),
+        to_version=str(decided.row["champion_after"]),
+        evidence_hash=evidence_hash,
+        numbers=decided.decision.metrics,
+        reason=" ".join(decided.decision.reasons),
+        now=now,
+    )
+    return "Recorded in the ledger."
+
+
+def draw_history(store: Store, weeks: list[IsoWeek]) -> bytes | None:
+    """Return the benchmark reward of champion and challenger over weeks, promotions marked; None without a decision."""
+    rows = [store.read("promotion_decision", week).to_pylist()[0] for week in weeks]
+    if not rows:
+        return None
+    columns = {"champion before the decision": "champion_reward", "challenger": "challenger_reward"}
+    lines = {
+        name: [math.nan if row[column] is None else row[column] for row in rows] for name, column in columns.items()
+    }
+    promoted = [str(row["week"]) for row in rows if row["outcome"] == "promote"]
+    return draw_lines(
+        lines,
+        [str(row["week"]) for row in rows],
+        title="Reward on the benchmark; dotted: promoted",
+        y_label="mean reward",
+        marks=promoted,
+    )

@@ -1,0 +1,1 @@
+"""Routing: the router, its training, its checkpoints and the ledger of champions."""

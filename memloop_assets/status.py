@@ -1,0 +1,85 @@
+"""What ``memloop status`` and ``memloop backfill`` print: settings, weeks, champion, decisions, as lines of text."""
+
+import json
+from collections.abc import Iterator
+
+from memloop_assets.errors import MemloopError
+from memloop_assets.home import Home
+from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.routing.training import TrainingSettings
+from memloop_assets.routing.versions import first_broken_row
+from memloop_assets.settings import build_section
+from memloop_assets.weeks import IsoWeek, weeks_between
+
+_TABLES = (
+    "session_logs",
+    "trajectories",
+    "quarantined_lines",
+    "trajectory_quality",
+    "sft_examples",
+    "router_samples",
+    "dataset_snapshot",
+    "router_checkpoint",
+    "benchmark_results",
+    "promotion_decision",
+)
+
+
+def status_lines(home: Home) -> Iterator[str]:
+    """Yield the home's settings with their values, its weeks, its champion and what stands failed."""
+    settings = home.settings
+    yield f"home      {settings.home}"
+    yield f"data      {home.places.data}"
+    yield f"first     {home.first_week}{'' if settings.first_week else ' (default: the first ingest sets it)'}"
+    logged = home.landing.weeks()
+    yield f"logs      {f'{logged[0]}..{logged[-1]}' if logged else 'none ingested: memloop ingest PATH'}"
+    yield from _table_lines(home)
+    rows = home.ledger.rows()
+    yield f"champion  {home.ledger.champion_as_of()}"
+    yield f"decided   {len(rows)} weeks, {sum(row.action == 'promote' for row in rows)} promoted"
+    broken = first_broken_row(rows)
+    if broken:
+        yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
+    if not home.places.benchmark_suite.exists():
+        yield "benchmark none imported: nothing can be promoted. Fix: memloop benchmark import FILE"
+    yield "settings"
+    shown = settings.as_dict()
+    shown["routing"] = _filled("routing", TrainingSettings, shown)
+    shown["promotion"] = _filled("promotion", PromotionPolicy, shown)
+    for name, value in shown.items():
+        yield f"  {name} = {json.dumps(value)}"
+
+
+def decision_lines(home: Home, first: IsoWeek, last: IsoWeek) -> Iterator[str]:
+    """Yield one line per decided week: outcome, interval of utility, versions, first reason."""
+    yield "week      outcome  utility difference [lower bound]  champion after            why"
+    for week in weeks_between(first, last):
+        yield decision_line(home, week)
+
+
+def decision_line(home: Home, week: IsoWeek) -> str:
+    """Return one week's decision as a line; a week that was not decided says so."""
+    try:
+        row = home.store.read("promotion_decision", week).to_pylist()[0]
+    except MemloopError as error:
+        return f"{week}  -        {error.culprit}"
+    delta, lower = row["utility_delta"], row["utility_delta_lower"]
+    interval = f"{delta:+.4f} [{lower:+.4f}]" if delta is not None and lower is not None else "-"
+    return f"{week}  {row['outcome']:<7}  {interval:<32}  {row['champion_after']:<24}  {json.loads(row['reasons_json'])[0]}"
+
+
+def _table_lines(home: Home) -> Iterator[str]:
+    for name in _TABLES:
+        weeks = home.store.weeks(name)
+        failed = home.store.failures(name)
+        if weeks or failed:
+            span = f"{len(weeks)} weeks, newest {weeks[-1]}" if weeks else "no week"
+            yield f"table     {name:<20} {span}"
+        for week, reason in failed.items():
+            yield f"  failed  {week}: {reason}"
+
+
+def _filled(name: str, kind: type, shown: dict[str, object]) -> dict[str, object]:
+    """Return a room's section with the defaults of what it leaves out."""
+    values = build_section(f"[{name}]", kind, shown[name])
+    return {field: getattr(values, field) for field in kind.__dataclass_fields__}

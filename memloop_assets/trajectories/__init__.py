@@ -1,0 +1,1 @@
+"""Trajectories: from the lines of a log to task attempts with a grade."""

@@ -1,0 +1,95 @@
+"""A week's tables from the landed logs: reading each week's lines once, cutting every stream, keeping what could not be read.
+
+The joint between ``landing`` (bytes), ``segments`` (the cut) and ``tables`` (rows); no rule of its own.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pyarrow as pa
+
+from memloop_assets.settings import ArmPrice, LogSettings
+from memloop_assets.trajectories.formats.reader import Event, Origin, Rejected
+from memloop_assets.trajectories.landing import Landing
+from memloop_assets.trajectories.segments import WEEKS_AFTER, WEEKS_BEFORE, CutRules, cut_trajectories
+from memloop_assets.trajectories.tables import QUARANTINED_LINES, TRAJECTORIES, quarantined_row, trajectory_row
+from memloop_assets.weeks import IsoWeek, weeks_between
+
+_Streams = Mapping[tuple[str, Origin], list[Event]]
+
+
+class CutWeek:
+    """Reads weeks for cutting; walking them in order, it reads each week's lines once and keeps only the four that a cut looks at."""
+
+    def __init__(self, landing: Landing, settings: LogSettings) -> None:
+        """Keep where to read and how long a silence must be."""
+        self._landing = landing
+        self._read: dict[IsoWeek, _Streams] = {}
+        self.file_names: dict[str, str] = {}
+        self.rules = CutRules(
+            silence_gap=timedelta(minutes=settings.silence_gap_minutes),
+            id_silence=timedelta(days=settings.id_silence_days),
+        )
+
+    def streams(self, week: IsoWeek) -> dict[tuple[str, Origin], list[Event]]:
+        """Return the events of the week's window, by stream and origin."""
+        window = list(_window(week))
+        self._read = {known: streams for known, streams in self._read.items() if known in window}
+        joined: dict[tuple[str, Origin], list[Event]] = {}
+        for needed in window:
+            if needed not in self._read:
+                self._read[needed] = self._read_week(needed)
+            for stream, events in self._read[needed].items():
+                joined.setdefault(stream, []).extend(events)
+        return joined
+
+    def neighbours(self, week: IsoWeek) -> dict[str, str]:
+        """Return a hash of the bytes of each other week that the cut looks at, as named inputs."""
+        found = {}
+        for other in _window(week):
+            digests = [self._landing.span_digest(source) for source in self._landing.sources(other)]
+            if other != week and digests:
+                found[f"landed lines {other}"] = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:32]
+        return found
+
+    def _read_week(self, week: IsoWeek) -> _Streams:
+        streams: dict[tuple[str, Origin], list[Event]] = {}
+        for source in self._landing.sources(week):
+            self.file_names[source.source_id] = source.file_name
+            events = [item for item in self._landing.read_week(source, week) if isinstance(item, Event)]
+            streams.setdefault((source.stream, source.options.origin), []).extend(events)
+        return streams
+
+
+def cut_week(reading: CutWeek, week: IsoWeek, arms: Mapping[str, ArmPrice]) -> tuple[pa.Table, dict[str, int]]:
+    """Return the trajectories that start in a week as rows, and the counts that a person asks for."""
+    rows: dict[str, dict[str, object]] = {}
+    counts = {"duplicate_count": 0, "duplicate_event_count": 0}
+    for (_, origin), events in sorted(reading.streams(week).items()):
+        for trajectory in cut_trajectories(events, week, reading.rules, origin):
+            if trajectory.trajectory_id in rows:
+                counts["duplicate_count"] += 1
+                counts["duplicate_event_count"] += len(trajectory.events)
+            else:
+                rows[trajectory.trajectory_id] = trajectory_row(trajectory, week, reading.file_names, arms)
+    table = TRAJECTORIES.table(rows.values())
+    counts["event_count"] = sum(table["event_count"].to_pylist())
+    counts["labelled_count"] = table.num_rows - table["reward"].null_count
+    return table, counts
+
+
+def quarantine_week(landing: Landing, week: IsoWeek) -> tuple[pa.Table, Counter[str]]:
+    """Return the week's lines that could not be read as rows, and how often each reason occurs."""
+    rows = [
+        quarantined_row(item, week, source.file_name)
+        for source in landing.sources(week)
+        for item in landing.read_week(source, week)
+        if isinstance(item, Rejected)
+    ]
+    return QUARANTINED_LINES.table(rows), Counter(str(row["reason"]) for row in rows)
+
+
+def _window(week: IsoWeek) -> list[IsoWeek]:
+    return list(weeks_between(week.shift(-WEEKS_BEFORE), week.shift(WEEKS_AFTER)))

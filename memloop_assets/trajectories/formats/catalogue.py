@@ -1,0 +1,17 @@
+"""The list of log formats that memloop reads, by the name that people type."""
+
+from collections.abc import Mapping
+
+from memloop_assets.errors import BadInput
+from memloop_assets.trajectories.formats.native import NativeReader
+from memloop_assets.trajectories.formats.reader import Reader
+from memloop_assets.trajectories.formats.tau_bench import TauBenchReader
+
+READERS: Mapping[str, Reader] = {reader.name: reader for reader in (NativeReader(), TauBenchReader())}
+
+
+def reader_for(name: str) -> Reader:
+    """Return the reader of a format; raises BadInput for a name that no reader has."""
+    if name not in READERS:
+        raise BadInput("log format", f"{name!r} is not known", f"use one of {', '.join(READERS)}")
+    return READERS[name]

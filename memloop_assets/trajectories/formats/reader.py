@@ -1,0 +1,168 @@
+"""What every log reader speaks: events, rejected lines, and the protocol that turns the bytes of a source into them.
+
+A reader knows one log shape and nothing else: not weeks, not trajectories, not where files lie.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import BinaryIO, Literal, Protocol
+
+import orjson
+
+EventKind = Literal["message", "tool_call", "error", "decision", "route", "outcome"]
+Origin = Literal["live", "benchmark", "probe", "replay", "review"]
+ORIGINS: tuple[Origin, ...] = ("live", "benchmark", "probe", "replay", "review")
+
+_DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What is known of a source besides its bytes.
+
+    ``timezone`` reads naive stamps; ``fallback_at`` serves lines before the first readable stamp. ``arm`` and ``start_at`` are told on the
+    command line for formats that log neither.
+    """
+
+    source_id: str
+    file_name: str
+    timezone: tzinfo
+    fallback_at: datetime
+    origin: Origin = "live"
+    arm: str | None = None
+    start_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Event:
+    """One log line (or one message of a record), read: when, whose, what kind, and its content.
+
+    ``payload`` holds the fields that memloop knows for the kind, ``extra`` every other field of the line.
+    """
+
+    kind: EventKind
+    at: datetime
+    line_number: int
+    payload: Mapping[str, object]
+    source_id: str = ""
+    ordinal: int = 0
+    session_id: str | None = None
+    task_id: str | None = None
+    user_id: str | None = None
+    decision_id: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+    is_synthetic_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One line that could not be read, whole, with the reason; ``at`` is the stamp of the line before it."""
+
+    line_number: int
+    at: datetime
+    reason: str
+    raw: bytes
+    source_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One raw line of a source with its place: 1-based number and the byte offsets between which it lies."""
+
+    number: int
+    start_offset: int
+    end_offset: int
+    raw: bytes
+
+
+class Reader(Protocol):
+    """A log shape: how its bytes fall into lines, and what a line says.
+
+    A format that is not made of lines calls its records lines, numbers them from 1 and gives each the whole file as its place. ``lines`` starts at a place of the file (the start of a line) and ends before ``end_offset``. ``read_line`` gets the stamp of the line
+    before it (or the source's ``fallback_at``) and returns the line's events, or one Rejected; never raises for content.
+    """
+
+    name: str
+    needs_arm: bool
+    needs_start_week: bool
+
+    def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
+        """Yield the lines between two offsets, in order; blank lines are left out. Raises BadInput where the whole file is not of this format."""
+        ...
+
+    def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
+        """Return what one line says."""
+        ...
+
+
+def json_lines(file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
+    """Yield the non-blank lines of a JSON-lines file between two offsets, without their line ends and a leading BOM."""
+    file.seek(start_offset)
+    offset, number = start_offset, start_line
+    while offset < end_offset and (raw := file.readline()):
+        text = raw.removeprefix(b"\xef\xbb\xbf") if offset == 0 else raw
+        text = text.strip(b" \t\r\n")
+        if text:
+            yield Line(number, offset, offset + len(raw), text)
+        offset += len(raw)
+        number += 1
+
+
+def parse_object(raw: bytes) -> dict[str, object] | str:
+    """Return a line's JSON object, or the reason in words why it is none."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return explain_bad_json(raw, str(error))
+    return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, not an object"
+
+
+def explain_bad_json(raw: bytes, message: str) -> str:
+    """Return why a line is not JSON, in the words of the mistakes that logs really hold."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"invalid UTF-8 at byte {error.start}"
+    if re.search(rb"[:,\[]\s*-?(NaN|Infinity)\b", raw):
+        return "NaN or Infinity, which JSON does not have"
+    if b"\x00" in raw:
+        return "a NUL byte"
+    if re.search(rb"\}\s*\{", raw) and raw.endswith(b"}"):
+        return "two objects on one line"
+    if raw.startswith(b"{") and not raw.endswith(b"}"):
+        return "cut off: the object never ends"
+    return f"not JSON ({message.split(':')[0]})"
+
+
+def read_stamp(value: object, zone: tzinfo) -> datetime | None:
+    """Return a stamp as an aware UTC datetime: ISO 8601 (naive read in the zone) or epoch seconds / milliseconds; None if neither.
+
+    A naive local time that a DST change skips or repeats is read as its first occurrence (fold 0).
+    """
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value.strip())
+            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = value / 1000 if abs(value) >= 1e11 else value
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        return None
+    return None
+
+
+def date_in_name(file_name: str) -> date | None:
+    """Return the date that a file name carries (``session_2026-03-17.jsonl``), None where it carries none."""
+    for found in _DATE_IN_NAME.finditer(file_name):
+        try:
+            return date(int(found[1]), int(found[2]), int(found[3]))
+        except ValueError:
+            continue
+    return None
+
+
+def canonical_json(value: object) -> str:
+    """Return a value as canonical JSON: sorted keys, no spaces. Equal values give equal text, whatever the log's spelling was."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
