@@ -145,7 +145,7 @@ def _place_first_week(home: Home, earliest: IsoWeek) -> None:
         write_first_week(home.settings.home, earliest)
     elif earliest < home.first_week:
         print(
-            f'note: {earliest} lies before the first week {home.first_week}; its lines are kept. Fix: first_week = "{earliest}" in memloop.toml'
+            f'note: {earliest} lies before the first week {home.first_week}; kept. Fix: first_week = "{earliest}" in memloop.toml'
         )
 
 
@@ -155,7 +155,7 @@ def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
         arguments.path, name=arguments.name or arguments.path.stem, holdout_share=arguments.holdout_share
     )
     save_suite(suite, home.places.benchmark_suite)
-    counts = [f"{len(suite.tasks_of(split)):,} {split}" for split in ("practice", "holdout")]  # type: ignore[arg-type]  # both are splits
+    counts = [f"{len(suite.tasks_of(split)):,} {split}" for split in ("practice", "holdout")]
     print(
         f"benchmark {suite.name}: {' and '.join(counts)} tasks, arms {', '.join(suite.arms)}, fingerprint {suite.fingerprint}"
     )

@@ -114,7 +114,7 @@ class TableContract:
 
 
 def _column_violations(column: Column, values: pa.ChunkedArray) -> Sequence[str]:
-    found = []
+    found: list[str] = []
     if not column.nullable and values.null_count:
         found.append(f"{column.name} is null in {values.null_count} rows")
     present = values.drop_null()

@@ -18,6 +18,7 @@ from memloop_assets.routing.versions import BUILT_IN
 from memloop_assets.settings import Settings
 from memloop_assets.simulate import (
     ARMS,
+    TruePerformance,
     World,
     best_single_arm_performance,
     evaluate_policy,
@@ -90,10 +91,7 @@ def _print_story(home: Home, world: World) -> None:
     for week in world.weeks:
         row = home.store.read("promotion_decision", week).to_pylist()[0]
         best_arm, best = best_single_arm_performance(world, week)
-        truth = best
-        if row["champion_after"] != BUILT_IN:
-            router = load_checkpoint(home.places.router_versions, row["champion_after"])
-            truth = evaluate_policy(world, week, lambda text, router=router: router.choose(text).arm)
+        truth = _true_performance(home, world, week, row["champion_after"])
         delta, lower = row["utility_delta"], row["utility_delta_lower"]
         interval = f"{delta:+.3f} [{lower:+.3f}]" if delta is not None and lower is not None else "-"
         print(
@@ -105,3 +103,11 @@ def _print_story(home: Home, world: World) -> None:
     print(
         f"last champion: {kept:.1%} of the best single arm's true reward at {cost:.1%} of its cost (oracle {oracle.reward:.3f})"
     )
+
+
+def _true_performance(home: Home, world: World, week: IsoWeek, version: str) -> TruePerformance:
+    """Return what a champion is truly worth in a week; the built-in policy is worth what the truly best single arm is."""
+    if version == BUILT_IN:
+        return best_single_arm_performance(world, week)[1]
+    router = load_checkpoint(home.places.router_versions, version)
+    return evaluate_policy(world, week, lambda text: router.choose(text).arm)

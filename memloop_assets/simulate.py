@@ -390,9 +390,10 @@ def _tell(rng: Random, attempt: _Attempt, start: datetime, ids: dict[str, str]) 
 def _add_malformed(world: World, rng: Random, contents: list[list[bytes]]) -> Counter[str]:
     """Add a week's malformed lines to its files and return how many of each kind; every event stays whole."""
     counts: Counter[str] = Counter()
+    intact = [line for content in contents for line in content]
     for _ in range(world.malformed_lines_per_week):
         content = rng.choice(contents)
-        kind, line = rng.choice(list(spoil_line(rng.choice(content)).items()))
+        kind, line = rng.choice(list(spoil_line(rng.choice(intact)).items()))
         counts[kind] += 1
         content.insert(rng.randint(0, len(content)), line)
     return counts

@@ -1,7 +1,9 @@
 """What ``memloop status`` and ``memloop backfill`` print: settings, weeks, champion, decisions, as lines of text."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from memloop_assets.errors import MemloopError
 from memloop_assets.home import Home
@@ -79,7 +81,7 @@ def _table_lines(home: Home) -> Iterator[str]:
             yield f"  failed  {week}: {reason}"
 
 
-def _filled(name: str, kind: type, shown: dict[str, object]) -> dict[str, object]:
+def _filled(name: str, kind: type[Any], shown: dict[str, object]) -> dict[str, object]:
     """Return a room's section with the defaults of what it leaves out."""
-    values = build_section(f"[{name}]", kind, shown[name])
-    return {field: getattr(values, field) for field in kind.__dataclass_fields__}
+    values: Any = build_section(f"[{name}]", kind, shown[name])
+    return dataclasses.asdict(values)

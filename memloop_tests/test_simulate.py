@@ -130,7 +130,7 @@ def test_what_was_written_is_counted(logs: WrittenLogs) -> None:
 
 
 def test_every_kind_of_malformed_line_occurs(tmp_path: Path) -> None:
-    world = World(first_week=FIRST, week_count=1, trajectories_per_week=20, malformed_lines_per_week=60)
+    world = World(first_week=FIRST, week_count=1, trajectories_per_week=20, malformed_lines_per_week=400)
     written = write_logs(world, tmp_path)
     assert set(written.malformed_counts) == {
         "half_written",
@@ -140,7 +140,7 @@ def test_every_kind_of_malformed_line_occurs(tmp_path: Path) -> None:
         "unknown_type",
     }
     lines = [line for file in written.files for line in file.read_bytes().splitlines()]
-    assert sum(read_event(line) is None for line in lines) == 60
+    assert sum(read_event(line) is None for line in lines) == 400
 
 
 def test_files_hold_the_utc_day_of_their_name_in_order_of_time(logs: WrittenLogs) -> None:
@@ -329,7 +329,7 @@ def test_the_prose_tells_something_about_the_best_arm_but_gives_nothing_away() -
     words = TfidfVectorizer(min_df=2).fit_transform([task.text for task in tasks])
 
     def accuracy(seen: int) -> float:
-        judge = SGDClassifier(loss="log_loss", alpha=1e-4, random_state=0, max_iter=10, tol=None)
+        judge = SGDClassifier(loss="log_loss", alpha=1e-4, random_state=0, max_iter=5, tol=None)
         judge.fit(words[:seen], best[:seen])
         return float(judge.score(words[10_000:], best[10_000:]))
 

@@ -44,7 +44,7 @@ def points_of(scores: list[PolicyScores], emphasised: str) -> list[Point]:
     points = []
     for scored in scores:
         rewards = scored.rewards[scored.supported]
-        if not rewards.size or scored.mean_cost_usd != scored.mean_cost_usd:  # noqa: PLR0124  # NaN is the one value unequal to itself
+        if not rewards.size or scored.mean_cost_usd != scored.mean_cost_usd:
             continue
         interval = paired_bootstrap(rewards, resamples=500, seed=0)
         cost = 1000 * scored.mean_cost_usd

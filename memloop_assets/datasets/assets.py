@@ -8,10 +8,10 @@ from memloop_assets.datasets.samples import build_router_samples
 from memloop_assets.datasets.snapshot import build_snapshot, read_window, window_of
 from memloop_assets.datasets.supervised import build_sft_examples
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES
-from memloop_assets.store import Store
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import known
 from memloop_assets.orchestration.week_loop import Built, run_weeks, weekly_asset
+from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
 GROUP = "datasets"

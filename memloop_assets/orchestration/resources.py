@@ -12,7 +12,7 @@ from memloop_assets.settings import find_home
 __all__ = ["Home", "MemloopHome"]
 
 
-class MemloopHome(dg.ConfigurableResource):  # type: ignore[type-arg]  # it resolves to itself
+class MemloopHome(dg.ConfigurableResource):
     """Opens the home of a run: ``MEMLOOP_HOME`` or the current folder, unless a folder is given.
 
     ``frozen_now`` (ISO 8601) replaces the clock, for tests and replays.

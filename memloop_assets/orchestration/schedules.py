@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from memloop_assets.orchestration.jobs import weekly_loop
-from memloop_assets.orchestration.partitions import WEEKS
+from memloop_assets.orchestration.partitions import FIRST_WEEK
 from memloop_assets.weeks import IsoWeek
 
 
@@ -13,7 +13,7 @@ from memloop_assets.weeks import IsoWeek
 def monday(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Run the weekly loop for the week that ended at Monday 00:00 UTC."""
     closed = IsoWeek.of(context.scheduled_execution_time).shift(-1)
-    if not WEEKS.has_partition_key(closed.key, current_time=context.scheduled_execution_time):
-        yield dg.SkipReason(f"{closed} lies before the first week")
+    if closed < FIRST_WEEK:
+        yield dg.SkipReason(f"{closed} lies before the first week {FIRST_WEEK}")
         return
     yield dg.RunRequest(run_key=str(closed), partition_key=closed.key, tags={"memloop/week": str(closed)})

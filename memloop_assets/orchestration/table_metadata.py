@@ -1,6 +1,7 @@
 """How tables and numbers appear in the UI: column schemas, row counts, pictures."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -45,6 +46,6 @@ def picture(png: bytes, alt: str) -> dg.MetadataValue:
     return dg.MetadataValue.md(as_markdown(png, alt))
 
 
-def known(numbers: Mapping[str, float | None]) -> dict[str, MetadataValue]:
-    """Return the numbers that are known: the UI charts numbers, not nulls."""
+def known(numbers: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """Return the values that are known: the UI charts numbers, not nulls."""
     return {name: value for name, value in numbers.items() if value is not None}

@@ -77,7 +77,7 @@ def run_weeks(
 ) -> dg.MaterializeResult:
     """Build and publish each week of the run in order, and report each with its own numbers.
 
-    Raises WriterConflict or LedgerConflict where another process writes the same week, and whatever ``build`` raises that is no MemloopError.
+    Raises WriterConflict or LedgerConflict where another process writes the same week, and what ``build`` raises besides MemloopErrors.
     """
     reported: dict[str, Mapping[str, MetadataValue]] = {}
     is_finished = False
@@ -88,7 +88,7 @@ def run_weeks(
             context.add_asset_metadata(metadata, partition_key=key)
             reported[key] = metadata
             outcome = str(metadata.get("error") or f"{metadata['dagster/row_count']:,} rows")
-            context.log.info(f"{contract.name} {week}: {outcome}")
+            context.log.info("%s %s: %s", contract.name, week, outcome)
             step = (contract.name, week, number, len(context.partition_keys), outcome, "error" in metadata)
             PROGRESS.info(outcome, extra={"week_step": step})
         is_finished = True

@@ -100,7 +100,7 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
     samples = reading.attempt(f"dataset_snapshot {week}", lambda: read_samples(sources.store, week))
     challenger_version = checkpoint["version"][0].as_py() if checkpoint is not None and checkpoint.num_rows else None
     champion = challenger = cost = None
-    baselines: tuple[PolicyScores, ...] = ()
+    baselines: list[PolicyScores] = []
     if suite is not None and samples is not None and samples.num_rows and results is not None and results.num_rows:
         costs = ArmStatistics.of_samples(samples, sources.prices_usd).mean_costs_usd
         router = reading.attempt(
@@ -108,8 +108,10 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         )
         if router is not None:
             champion = score_router(suite, router, "champion", costs)
-        challenger = scores_of_rows(results, CHALLENGER)
-        baselines = tuple(scores_of_rows(results, policy) for policy in BASELINE_POLICIES)
+        wanted = (CHALLENGER, *BASELINE_POLICIES)
+        scored = reading.attempt(f"benchmark_results {week}", lambda: [scores_of_rows(results, name) for name in wanted])
+        if scored:
+            challenger, *baselines = scored
         cost = reference_cost(suite.tasks_of("holdout"), _reference_arm(samples, sources)[0], costs)
     is_first = week <= sources.first_week
     has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
@@ -126,7 +128,7 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         holdout_task_count=len(suite.tasks_of("holdout")) if suite else 0,
     )
     return Gathered(
-        evidence, champion_version, challenger_version, champion, challenger, baselines, cost, suite, reading.inputs
+        evidence, champion_version, challenger_version, champion, challenger, tuple(baselines), cost, suite, reading.inputs
     )
 
 

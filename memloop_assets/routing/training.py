@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _SORTED_BY = ("example_id", "arm", "task_text", "reward", "weight", "propensity", "cost_usd")
-_SOLVER_TOLERANCE = 1e-10
+_SOLVER_TOLERANCE = 1e-12
 
 _HAND_SHARE = 0.3
 """Hand features enter the fit at this share of their standard deviation, which makes their weights dearer: on two

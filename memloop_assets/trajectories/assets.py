@@ -60,7 +60,7 @@ def quarantined_lines(context: dg.AssetExecutionContext, home: MemloopHome) -> d
 
     def build(week: IsoWeek) -> Built:
         table, reasons = quarantine_week(opened.landing, week)
-        listed = "\n".join(f"- {count} × {reason}" for reason, count in reasons.most_common(20)) or "none"
+        listed = "\n".join(f"- {count} x {reason}" for reason, count in reasons.most_common(20)) or "none"
         metadata = {"quarantined_count": table.num_rows, "reasons": dg.MetadataValue.md(listed)}
         return Built(table, opened.store.input_of("session_logs", week), metadata=metadata)
 
@@ -80,7 +80,7 @@ def trajectory_quality(context: dg.AssetExecutionContext, home: MemloopHome) -> 
         table = TRAJECTORY_QUALITY.table(
             quality_row(row["trajectory_id"], grade, week, RULE_NUMBER) for row, grade in graded
         )
-        tiers = {tier: sum(grade.tier == tier for _, grade in graded) for tier in TIERS}
+        tiers: dict[str, float] = {tier: sum(grade.tier == tier for _, grade in graded) for tier in TIERS}
         drawn = draw_bars(tiers, title=f"Quality tiers, {week}", y_label="trajectories")
         metadata = {f"{tier.lower()}_count": count for tier, count in tiers.items()}
         metadata["failed_although_high_count"] = sum(g.tier == "HIGH" and r["is_known_failure"] for r, g in graded)

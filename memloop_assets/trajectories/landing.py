@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import sqlalchemy as sa
 
@@ -170,7 +171,7 @@ class Landing:
         target = self.path_of(source_id)
         new = target.with_suffix(".new")
         with path.open("rb") as reading, new.open("wb") as writing:
-            shutil.copyfileobj(_Limited(reading, size), writing, _CHUNK)  # type: ignore[arg-type]  # it has the read() that is used
+            shutil.copyfileobj(_Limited(reading, size), writing, _CHUNK)
             writing.flush()
             os.fsync(writing.fileno())
         new.replace(target)
@@ -179,12 +180,12 @@ class Landing:
 class _Limited:
     """A file that ends after so many bytes: a live log may grow while it is copied."""
 
-    def __init__(self, file: object, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._left = size
 
-    def read(self, size: int) -> bytes:
-        chunk: bytes = self._file.read(min(size, self._left))  # type: ignore[attr-defined]  # a binary file
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._file.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(chunk)
         return chunk
 

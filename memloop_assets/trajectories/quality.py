@@ -51,7 +51,7 @@ def grade_trajectory(trajectory: Gradable) -> Quality:
 
     Points: complete exchange +1, successful tool call +1, second tool call +0.5, several steps +1, several
     turns +0.5, a decision +0.5, stated confidence
-    of at least 0.8 +0.5, below 0.4 −0.5, each error −1. HIGH from 4, MEDIUM from 1; without a user message always LOW.
+    of at least 0.8 +0.5, below 0.4 -0.5, each error -1. HIGH from 4, MEDIUM from 1; without a user message always LOW.
     """
     confidence = trajectory.agent_confidence
     rules = [

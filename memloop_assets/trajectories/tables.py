@@ -4,6 +4,7 @@ What a row means is said here once; the UI and ``docs/tables.md`` show these wor
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from memloop_assets.contracts import Column, TableContract
 from memloop_assets.settings import ArmPrice
@@ -126,7 +127,7 @@ def trajectory_row(
 ) -> dict[str, object]:
     """Return a trajectory as a row of ``trajectories``; the cost is the logged one, else the configured price of its arm."""
     first, last, outcome = trajectory.events[0], trajectory.events[-1], trajectory.outcome
-    route: Mapping[str, object] = trajectory.routes[0] if trajectory.routes else {}
+    route: Mapping[str, Any] = trajectory.routes[0] if trajectory.routes else {}
     arm = trajectory.arms[0] if len(trajectory.arms) == 1 else None
     return {
         "week": str(week),
@@ -156,7 +157,7 @@ def trajectory_row(
         "agent_confidence": trajectory.agent_confidence,
         "arm": arm,
         "arm_count": len(trajectory.arms),
-        "candidate_arms_json": canonical_json(sorted(arms_)) if (arms_ := route.get("candidate_arms")) else None,  # type: ignore[type-var]
+        "candidate_arms_json": canonical_json(sorted(arms_)) if (arms_ := route.get("candidate_arms")) else None,
         "propensity": route.get("propensity"),
         "policy_version": route.get("policy_version"),
         "success": outcome.get("success"),

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from memloop_assets.tasks import task_key
 from memloop_assets.trajectories.formats.reader import Event, Origin, canonical_json
 
-Content = Mapping[str, object]
+Content = Mapping[str, Any]
 
 _KEPT_ROLES = {"user", "system", "tool", "assistant", "developer"}
 
@@ -166,14 +167,14 @@ class Trajectory:
 
 
 def to_chat_format(messages: Sequence[Content], tool_calls: Sequence[Content]) -> list[dict[str, object]]:
-    """Return messages and tool calls as chat messages in time order: any assistant name becomes ``assistant``, tool calls ``tool`` messages.
+    """Return messages and tool calls as chat messages in time order: any assistant name becomes ``assistant``.
 
-    Messages without content are dropped, unless they carry tool calls of their own (OpenAI's shape), which are kept as they are.
+    Tool calls become ``tool`` messages. Messages without content are dropped, unless they carry tool calls of their own (OpenAI's shape).
     """
     chat: list[dict[str, object]] = []
-    for item in sorted((*messages, *tool_calls), key=lambda item: item["seq"]):  # type: ignore[arg-type, return-value]  # seq is an int
+    for item in sorted((*messages, *tool_calls), key=lambda item: item["seq"]):
         if "role" in item:
-            message = {"role": chat_role(item["role"]), "content": text_of(item["content"])}
+            message: dict[str, object] = {"role": chat_role(item["role"]), "content": text_of(item["content"])}
             message.update({name: item[name] for name in ("tool_calls", "tool_call_id", "name") if item.get(name)})
             if message["content"] or message.get("tool_calls"):
                 chat.append(message)

@@ -294,8 +294,9 @@ def test_a_task_seen_often_is_one_document() -> None:
 @pytest.mark.parametrize("name", [entry.name for entry in fields(TrainingSettings) if entry.name != "reference_arm"])
 def test_settings_out_of_bounds_are_refused(name: str) -> None:
     for value in (-1, float("nan"), float("inf")):
+        changed: dict[str, Any] = {name: value}
         with pytest.raises(BadSettings, match=name):
-            replace(TrainingSettings(), **{name: value})
+            TrainingSettings(**changed)
 
 
 def test_a_refitted_router_is_equal_to_the_last_bit() -> None:

@@ -7,7 +7,7 @@ teach: a reward, cost or propensity out of its bounds rejects the line rather th
 import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from memloop_assets.trajectories.formats.reader import (
     Event,
@@ -22,7 +22,7 @@ from memloop_assets.trajectories.formats.reader import (
 _IDS = ("session_id", "task_id", "user_id", "decision_id")
 _LABEL_SOURCES = ("user", "checker", "judge", "none")
 
-Fields = dict[str, object]
+Fields = dict[str, Any]
 
 
 class NativeReader:
@@ -51,7 +51,7 @@ class NativeReader:
         rest.pop("type")
         if read_stamp(rest.get("timestamp"), source.timezone) is not None or rest.get("timestamp") is None:
             rest.pop("timestamp", None)
-        ids = {name: _read_id(rest, name) for name in _IDS}
+        ids: dict[str, Any] = {name: _read_id(rest, name) for name in _IDS}
         payload = read(rest)
         if isinstance(payload, str):
             return Rejected(line.number, at, payload, line.raw, source.source_id)
@@ -89,7 +89,7 @@ def _message(rest: Fields) -> Fields | str:
     payload: Fields = {"role": role, "content": rest.pop("content")}
     confidence = rest.get("confidence")
     if _is_number(confidence) and 0 <= confidence <= 1:  # type: ignore[operator]  # _is_number says it is one
-        payload["confidence"] = float(rest.pop("confidence"))  # type: ignore[arg-type]
+        payload["confidence"] = float(rest.pop("confidence"))
     return payload
 
 

@@ -80,8 +80,9 @@ class Line:
 class Reader(Protocol):
     """A log shape: how its bytes fall into lines, and what a line says.
 
-    A format that is not made of lines calls its records lines, numbers them from 1 and gives each the whole file as its place. ``lines`` starts at a place of the file (the start of a line) and ends before ``end_offset``. ``read_line`` gets the stamp of the line
-    before it (or the source's ``fallback_at``) and returns the line's events, or one Rejected; never raises for content.
+    A format that is not made of lines calls its records lines, numbers them from 1 and gives each the whole file as its place.
+    ``lines`` starts at the start of a line and ends before ``end_offset``. ``read_line`` gets the stamp of the line before it (or the
+    source's ``fallback_at``) and returns the line's events, or one Rejected; it never raises for content.
     """
 
     name: str
@@ -89,7 +90,7 @@ class Reader(Protocol):
     needs_start_week: bool
 
     def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
-        """Yield the lines between two offsets, in order; blank lines are left out. Raises BadInput where the whole file is not of this format."""
+        """Yield the lines between two offsets without blank ones. Raises BadInput where the whole file is not of this format."""
         ...
 
     def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
@@ -133,7 +134,7 @@ def explain_bad_json(raw: bytes, message: str) -> str:
         return "two objects on one line"
     if raw.startswith(b"{") and not raw.endswith(b"}"):
         return "cut off: the object never ends"
-    return f"not JSON ({message.split(':')[0]})"
+    return f"not JSON ({message.split(':', maxsplit=1)[0]})"
 
 
 def read_stamp(value: object, zone: tzinfo) -> datetime | None:
