@@ -13,7 +13,7 @@ from pathlib import Path
 from memloop_assets import __version__
 from memloop_assets.benchmarks.long_table import import_long_table
 from memloop_assets.benchmarks.suite import save_suite
-from memloop_assets.dagster_process import run_backfill, run_ui
+from memloop_assets.dagster_process import become_ui, run_backfill
 from memloop_assets.demo import run_demo
 from memloop_assets.errors import MemloopError
 from memloop_assets.home import Home, open_home
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     ui = commands.add_parser("ui", help="serve the Dagster UI of the home until interrupted")
     ui.add_argument("--port", type=int, default=3000, help="port on 127.0.0.1 (default: 3000)")
-    ui.set_defaults(run=lambda arguments, folder: run_ui(folder, arguments.port, os.environ))
+    ui.set_defaults(run=lambda arguments, folder: become_ui(folder, arguments.port, os.environ))
 
     demo = commands.add_parser("demo", help="a simulated fleet, in a home of its own")
     demo.add_argument("--weeks", type=int, default=16, help="closed weeks to simulate (default: 16)")

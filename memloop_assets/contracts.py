@@ -6,6 +6,7 @@ Which tables exist is told in each room's ``tables.py``, not here.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -74,9 +75,10 @@ class TableContract:
             )
         columns = []
         for field in self.schema:
+            values = [row.get(field.name) for row in rows]
             try:
-                columns.append(pa.array([row.get(field.name) for row in rows], type=field.type))
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+                columns.append(_without_loss(values, field.type))
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
                 raise ContractBroken(
                     self.name,
                     f"column {field.name} holds a value that is not a {field.type} ({error})",
@@ -89,9 +91,9 @@ class TableContract:
         wanted = self.schema
         if sorted(table.column_names) != sorted(wanted.names):
             missing = sorted(set(wanted.names) - set(table.column_names))
-            extra = sorted(set(table.column_names) - set(wanted.names))
+            extra = sorted((Counter(table.column_names) - Counter(wanted.names)).keys())
             raise ContractBroken(
-                self.name, f"columns missing {missing}, unknown {extra}", "build every column of the contract"
+                self.name, f"columns missing {missing}, unknown or twice {extra}", "build every column of the contract"
             )
         try:
             table = pa.table([table[field.name].cast(field.type) for field in wanted], schema=wanted)
@@ -103,7 +105,7 @@ class TableContract:
 
     def violations(self, table: pa.Table) -> list[str]:
         """Return what is wrong with a conformed table, in words; an empty list means that it keeps its contract."""
-        found = []
+        found: list[str] = []
         for column in self.columns:
             found += _column_violations(column, table[column.name])
         keys = table.select(list(self.key))
@@ -111,6 +113,16 @@ class TableContract:
         if repeated:
             found.append(f"key {self.key} repeats in {repeated} rows")
         return found
+
+
+def _without_loss(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    """Return values as an Arrow array; Arrow itself would cut 1.5 to the integer 1 in silence, here it raises ArrowInvalid."""
+    if pa.types.is_integer(kind):
+        cut = next((v for v in values if isinstance(v, float) and not v.is_integer()), None)
+        if cut is not None:
+            message = f"{cut} is not a whole number"
+            raise pa.ArrowInvalid(message)
+    return pa.array(values, type=kind)
 
 
 def _column_violations(column: Column, values: pa.ChunkedArray) -> Sequence[str]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import NoReturn
 
 from memloop_assets.errors import BadInput
 from memloop_assets.weeks import IsoWeek
@@ -31,8 +32,12 @@ def run_backfill(home: Path, first: IsoWeek, last: IsoWeek, environment: Mapping
     return subprocess.run(command, cwd=home, env={**environment, **prepare_instance(home)}, check=False).returncode
 
 
-def run_ui(home: Path, port: int, environment: Mapping[str, str]) -> int:
-    """Serve the Dagster UI and its daemon for a home until interrupted; return the exit status."""
+def become_ui(home: Path, port: int, environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by ``dagster dev`` (UI and daemon) for a home, with its signals at their defaults.
+
+    Started from a script in the background, a process inherits ignored signals, under which ``dagster dev`` would never stop. Raises BadInput
+    where Dagster is not installed beside this Python.
+    """
     dagster = Path(sys.executable).with_name("dagster")
     if not dagster.exists():
         raise BadInput(
@@ -40,22 +45,9 @@ def run_ui(home: Path, port: int, environment: Mapping[str, str]) -> int:
             f"{dagster.name} is not installed beside {sys.executable}",
             "install memloop with its dependencies",
         )
-    command = [str(dagster), "dev", "-m", "memloop_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    served = subprocess.Popen(
-        command,
-        cwd=home,
-        env={**environment, **prepare_instance(home)},
-        preexec_fn=_default_signals,  # noqa: PLW1509  # no threads here
-    )
-    try:
-        return served.wait()
-    except KeyboardInterrupt:
-        served.send_signal(signal.SIGTERM)
-        return served.wait()
-
-
-def _default_signals() -> None:
-    """Undo ignored signals: started from a script in the background, ``dagster dev`` would otherwise never stop."""
+    changed = prepare_instance(home)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.setpgrp()
+    os.chdir(home)
+    command = [str(dagster), "dev", "-m", "memloop_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execve(dagster, command, {**environment, **changed})

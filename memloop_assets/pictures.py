@@ -41,9 +41,15 @@ def draw_points(points: Sequence[Point], *, title: str, x_label: str, y_label: s
             [point.x], [point.y], "o", color=colour, markerfacecolor=face, markersize=9 if point.is_emphasised else 7
         )
         axes.annotate(
-            point.label, (point.x, point.y), xytext=(7, 5), textcoords="offset points", color=_INK, fontsize=8
+            point.label,
+            (point.x, point.y),
+            xytext=(7, 6 if place % 2 else -13),
+            textcoords="offset points",
+            color=_INK,
+            fontsize=8,
         )
     axes.margins(x=0.2, y=0.15)
+    axes.set_xlim(left=min(0.0, *(point.x for point in points)) if points else 0.0)
     return _png(figure)
 
 

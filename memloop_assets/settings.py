@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
+import sys
 import tomllib
 import types
 import typing
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from memloop_assets.errors import BadSettings
+from memloop_assets.errors import BadSettings, BadWeek
 from memloop_assets.paths import SETTINGS_FILE, Places
 from memloop_assets.weeks import IsoWeek
 
@@ -138,20 +138,16 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
         ) from error
     known = {"data_home", "first_week", "logs", "datasets", "arms", *ROOM_SECTIONS}
     _refuse_unknown(SETTINGS_FILE, raw, known)
-    first = environment.get("MEMLOOP_FIRST_WEEK") or raw.get("first_week")
     for name in known - {"data_home", "first_week"}:
         if not isinstance(raw.get(name, {}), dict):
             raise BadSettings(SETTINGS_FILE, f"{name!r} is not a section", f"write it as [{name}]")
-    arms = {name: build_section(f"[arms.{name}]", ArmPrice, values) for name, values in raw.get("arms", {}).items()}
-    for name, price in arms.items():
-        _check_price(name, price)
     return Settings(
         home=home,
         data_home=_typed(SETTINGS_FILE, "data_home", raw.get("data_home", "data"), str),
-        first_week=IsoWeek.parse(_typed(SETTINGS_FILE, "first_week", first, str)) if first else None,
+        first_week=_first_week(environment.get("MEMLOOP_FIRST_WEEK"), raw.get("first_week")),
         logs=build_section("[logs]", LogSettings, raw.get("logs", {})),
         datasets=build_section("[datasets]", DatasetSettings, raw.get("datasets", {})),
-        arms=arms,
+        arms={name: _arm_price(name, values) for name, values in raw.get("arms", {}).items()},
         rooms={name: raw[name] for name in ROOM_SECTIONS if name in raw},
     )
 
@@ -164,11 +160,12 @@ def find_home(environment: Mapping[str, str], current: Path) -> Path:
 def write_first_week(home: Path, week: IsoWeek) -> None:
     """Set ``first_week`` in ``memloop.toml`` where the file does not name one yet; other lines stay as they are."""
     path = home / SETTINGS_FILE
-    before = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+    before = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
     if "first_week" in tomllib.loads(before):
         return
+    line_end = "\r\n" if "\r\n" in before else "\n"
     new = path.with_suffix(".toml.new")
-    new.write_text(f'first_week = "{week}"\n{before}', encoding="utf-8")
+    new.write_bytes(f'first_week = "{week}"{line_end}{before}'.encode())
     new.replace(path)
 
 
@@ -195,7 +192,7 @@ def _typed(thing: str, name: str, value: object, hint: object) -> typing.Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for option in options:
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            if math.isfinite(value):
+            if abs(value) <= sys.float_info.max:
                 return float(value)
         elif typing.get_origin(option) is tuple and isinstance(value, list) and all(isinstance(v, str) for v in value):
             return tuple(value)
@@ -210,8 +207,22 @@ def _require(thing: str, value: float, lowest: float, highest: float) -> None:
         raise BadSettings(thing, f"{value} is out of bounds", f"use a value from {lowest} to {highest}")
 
 
-def _check_price(name: str, price: ArmPrice) -> None:
+def _first_week(told: str | None, written: object) -> IsoWeek | None:
+    """Return the week of the environment or else of the file; None where neither names one. Raises BadSettings."""
+    if not told and written is None:
+        return None
+    thing = "MEMLOOP_FIRST_WEEK" if told else f"{SETTINGS_FILE} first_week"
+    try:
+        return IsoWeek.parse(told or _typed(SETTINGS_FILE, "first_week", written, str))
+    except BadWeek as error:
+        raise BadSettings(thing, error.culprit, error.fix) from error
+
+
+def _arm_price(name: str, values: object) -> ArmPrice:
     thing = f"[arms.{name}]"
+    if isinstance(values, dict) and (inner := next((k for k, v in values.items() if isinstance(v, dict)), None)):
+        raise BadSettings(thing, f"it holds a section {inner!r}", f'quote a name with a dot: [arms."{name}.{inner}"]')
+    price = build_section(thing, ArmPrice, values)
     by_token = (price.usd_per_million_input_tokens, price.usd_per_million_output_tokens)
     if any(value is not None and value < 0 for value in (price.usd_per_call, *by_token)):
         raise BadSettings(thing, "a price is below zero", "use 0 for an arm that is free")
@@ -219,3 +230,4 @@ def _check_price(name: str, price: ArmPrice) -> None:
         raise BadSettings(thing, "it has a price per call and a price per token", "keep one of the two")
     if (by_token[0] is None) != (by_token[1] is None):
         raise BadSettings(thing, "only one of the two token prices is given", "give input and output prices")
+    return price

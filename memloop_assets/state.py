@@ -88,7 +88,7 @@ class State:
 
 
 def _sqlite_engine(database: Path) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{database}", connect_args={"timeout": 60})
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(database)), connect_args={"timeout": 60})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -114,7 +114,7 @@ def _one_migrator(lock_path: Path) -> Iterator[None]:
 
 def _migrate(engine: sa.Engine) -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     head = ScriptDirectory.from_config(config).get_current_head()
     with engine.connect() as connection:
         if MigrationContext.configure(connection).get_current_revision() == head:

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ _MANIFEST = "manifest.json"
 _POINTER = "CURRENT"
 _FAILED = "FAILED.json"
 _LOCK = ".lock"
+_GENERATION = re.compile(rb"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,13 @@ class Store:
     def _manifest_of(self, name: str, week: IsoWeek | None, generation: str) -> dict[str, Any]:
         path = self._folder(name, week) / generation / _MANIFEST
         try:
-            return json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
+            manifest = json.loads(path.read_bytes())
+            is_its_own = manifest["generation"] == generation and _PART in manifest["files"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorruptData(_label(name, week), f"its manifest cannot be read ({error})", _again(name)) from error
+        if not is_its_own:
+            raise CorruptData(_label(name, week), "its manifest is that of another generation", _again(name))
+        return manifest
 
     def input_of(self, name: str, week: IsoWeek | None) -> dict[str, str]:
         """Return one input's name with its current generation, as manifests record it; raises as ``read`` does."""
@@ -167,11 +173,14 @@ class Store:
         return self.failure(name, week) is None and self.generation(name, week) is not None
 
     def generation(self, name: str, week: IsoWeek | None) -> str | None:
-        """Return the current generation of a week, None where nothing was published."""
+        """Return the current generation of a week, None where nothing was published; raises CorruptData for a broken pointer."""
         try:
-            return (self._folder(name, week) / _POINTER).read_text().strip() or None
+            pointer = (self._folder(name, week) / _POINTER).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if not _GENERATION.fullmatch(pointer):
+            raise CorruptData(_label(name, week), f"its pointer {_POINTER} names no generation", _again(name))
+        return pointer.decode()
 
     def failure(self, name: str, week: IsoWeek | None) -> str | None:
         """Return why the week's last attempt failed, None where it did not."""
@@ -179,15 +188,19 @@ class Store:
             return str(json.loads((self._folder(name, week) / _FAILED).read_bytes())["error"])
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             return "its failure record cannot be read"
 
     def record_failure(self, name: str, week: IsoWeek | None, error: MemloopError) -> None:
-        """Mark a week as failed: readers are refused until it is published again; earlier generations stay on disk."""
+        """Mark a week as failed: readers are refused until it is published again; earlier generations stay on disk.
+
+        Raises WriterConflict where another writer has this week, and OSError from the disk.
+        """
         folder = self._folder(name, week)
         make_folder(folder)
         record = {"kind": type(error).__name__, "error": str(error)}
-        write_atomically(folder / _FAILED, json.dumps(record, sort_keys=True).encode())
+        with _sole_writer(folder, _label(name, week)):
+            write_atomically(folder / _FAILED, json.dumps(record, sort_keys=True).encode())
 
     def weeks(self, name: str) -> list[IsoWeek]:
         """Return the weeks that have a current generation, in order; for people's overviews, never to address a week."""
@@ -241,11 +254,14 @@ def make_folder(folder: Path) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that readers and crashes see the old content or the new, never a part."""
     new = path.with_name(f".new-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
@@ -265,7 +281,7 @@ def _write_part(folder: Path, table: pa.Table) -> str:
         recorded = str(json.loads((folder / _MANIFEST).read_bytes())["files"][_PART])
         if hashlib.sha256(path.read_bytes()).hexdigest() == recorded:
             return recorded
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # no whole earlier write: write it now
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=ROW_GROUP_ROWS)

@@ -22,10 +22,10 @@ class IsoWeek:
     number: int
 
     def __post_init__(self) -> None:
-        """Refuse a week that the calendar does not have."""
+        """Refuse a week that the calendar does not have, or whose end lies beyond it."""
         try:
-            date.fromisocalendar(self.year, self.number, 1)
-        except ValueError:
+            date.fromisocalendar(self.year, self.number, 1) + timedelta(days=7)
+        except (ValueError, OverflowError):
             raise BadWeek(
                 "week",
                 f"{self.year}-W{self.number:02d} is not in the calendar",

@@ -6,9 +6,12 @@ Plain functions and no fixtures. What a world looks like is said in ``memloop_as
 import json
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,6 @@ from memloop_assets.benchmarks.long_table import import_long_table
 from memloop_assets.benchmarks.suite import save_suite
 from memloop_assets.definitions import defs
 from memloop_assets.home import Home, open_home
-from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.simulate import ARMS, World, write_benchmark, write_logs
 from memloop_assets.trajectories.sources import ReadOptions, find_logs
 from memloop_assets.weeks import IsoWeek
@@ -41,16 +43,49 @@ WEEKLY_TABLES = (
 Line = Mapping[str, object]
 
 
-def small_world(week_count: int = 4, trajectories_per_week: int = 120, seed: int = 1) -> World:
-    """Return a world of some weeks from 2026-W02 on in which there is something to learn at once."""
-    return World(
-        first_week=FIRST,
-        seed=seed,
-        week_count=week_count,
-        trajectories_per_week=trajectories_per_week,
-        exploration_ratio=0.8,
-        benchmark_repeat_ratio=0.1,
-    )
+WORLD = World(
+    first_week=FIRST,
+    seed=1,
+    week_count=6,
+    trajectories_per_week=60,
+    exploration_ratio=0.8,
+    benchmark_repeat_ratio=0.1,
+)
+LAST_RUN = FIRST.shift(4)
+"""Last week that a finished home has decided; the world's logs go one week further."""
+
+
+def filled_home(folder: Path) -> Home:
+    """Return a copy of the home that holds the world's logs and benchmark, and no table yet."""
+    shutil.copytree(_filled(), folder)
+    return open_at(folder)
+
+
+def finished_home(folder: Path) -> Home:
+    """Return a copy of that home after one run over all weeks but the last of its logs."""
+    shutil.copytree(_finished(), folder)
+    return open_at(folder)
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="memloop-tests-")
+
+
+@cache
+def _filled() -> Path:
+    folder = Path(_scratch().name) / "filled"
+    fill_home(folder, WORLD).state.close()
+    return folder
+
+
+@cache
+def _finished() -> Path:
+    folder = Path(_scratch().name) / "finished"
+    home = filled_home(folder)
+    assert run_weeks_through_dagster(folder, FIRST, LAST_RUN).success
+    home.state.close()
+    return folder
 
 
 def fill_home(folder: Path, world: World, settings: str = "", logs: Path | None = None) -> Home:
@@ -92,28 +127,32 @@ def run_weeks_through_dagster(  # noqa: PLR0913  # a run has this many sides
     now: str = LONG_AFTER,
     assets: Sequence[str] | None = None,
     instance: dg.DagsterInstance | None = None,
-    run_config: Mapping[str, Any] | None = None,
+    ops: Mapping[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run the weekly loop (or some of its assets) over a range of weeks in one run of this process, the clock frozen."""
     tags = {
         "dagster/asset_partition_range_start": first.key,
         "dagster/asset_partition_range_end": (last or first).key,
     }
+    config = {
+        "resources": {"home": {"config": {"folder": str(folder), "frozen_now": now}}},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        "ops": ops or {},
+    }
     logging.getLogger("memloop.progress").setLevel(logging.WARNING)
-    return defs.get_job_def("weekly_loop").execute_in_process(
+    return defs.resolve_job_def("weekly_loop").execute_in_process(
         instance=instance or dg.DagsterInstance.ephemeral(),
         tags=tags,
-        resources={"home": MemloopHome(folder=str(folder), frozen_now=now)},
         asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(run_config or {})},
+        run_config=config,
         raise_on_error=False,
     )
 
 
-def generations(home: Home) -> dict[str, str | None]:
-    """Return the current generation of every weekly table and week."""
+def manifests(home: Home) -> dict[str, dict[str, Any]]:
+    """Return the manifest of every weekly table and week: generation, inputs, hashes of schema and settings, verdicts."""
     return {
-        f"{name} {week}": home.store.generation(name, week) for name in WEEKLY_TABLES for week in home.store.weeks(name)
+        f"{name} {week}": home.store.manifest(name, week) for name in WEEKLY_TABLES for week in home.store.weeks(name)
     }
 
 

@@ -23,7 +23,7 @@ def run_range(first: str, last: str) -> bool:
     from memloop_assets.definitions import defs
 
     start, end = offered_week(first), offered_week(last)
-    job = defs.get_job_def("weekly_loop")
+    job = defs.resolve_job_def("weekly_loop")
     tags = {"dagster/asset_partition_range_start": start.key, "dagster/asset_partition_range_end": end.key}
     with dg.DagsterInstance.get() as instance:
         result = job.execute_in_process(instance=instance, tags=tags, run_config=_QUIET, raise_on_error=False)

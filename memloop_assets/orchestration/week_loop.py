@@ -124,4 +124,4 @@ def _run_week(
     except MemloopError as error:
         home.store.record_failure(contract.name, week, error)
         return {"error": str(error), "dagster/row_count": 0}
-    return {**publication_metadata(publication), **built.metadata, **after}
+    return {**built.metadata, **after, **publication_metadata(publication)}

@@ -109,7 +109,9 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         if router is not None:
             champion = score_router(suite, router, "champion", costs)
         wanted = (CHALLENGER, *BASELINE_POLICIES)
-        scored = reading.attempt(f"benchmark_results {week}", lambda: [scores_of_rows(results, name) for name in wanted])
+        scored = reading.attempt(
+            f"benchmark_results {week}", lambda: [scores_of_rows(results, name) for name in wanted]
+        )
         if scored:
             challenger, *baselines = scored
         cost = reference_cost(suite.tasks_of("holdout"), _reference_arm(samples, sources)[0], costs)
@@ -128,7 +130,15 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         holdout_task_count=len(suite.tasks_of("holdout")) if suite else 0,
     )
     return Gathered(
-        evidence, champion_version, challenger_version, champion, challenger, tuple(baselines), cost, suite, reading.inputs
+        evidence,
+        champion_version,
+        challenger_version,
+        champion,
+        challenger,
+        tuple(baselines),
+        cost,
+        suite,
+        reading.inputs,
     )
 
 

@@ -24,8 +24,8 @@ _SORTED_BY = ("example_id", "arm", "task_text", "reward", "weight", "propensity"
 _SOLVER_TOLERANCE = 1e-12
 
 _HAND_SHARE = 0.3
-"""Hand features enter the fit at this share of their standard deviation, which makes their weights dearer: on two
-public data sets, at 200 to 5,500 rows per arm, 0.3 and 0.1 did about as well as each other and better than 1."""
+"""Hand features enter the fit at this share of their standard deviation, which makes their weights dearer. At 200 rows
+per arm of RouteLLM's MMLU outcomes this mostly predicted better than 1; elsewhere it made little difference."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class TrainingSettings:
     reference_arm: what the router falls back to; None takes the best single arm by the training rows.
     propensity_floor: a row counts by the inverse of its logged propensity, or of this where that is lower; 1: unused.
         A router's own logs show each arm on the tasks that suited it. After a router had sent half of the tasks to each
-        of two arms with propensity 0.9, the weights took the next one's APGR from 0.575 to 0.639 (MMLU outcomes of
-        RouteLLM; logs of uniform propensity are fitted as without weights).
+        of two arms with propensity 0.9, the weights took the next one's APGR from 0.626 to 0.639 on average, better in 4
+        of 5 splits (RouteLLM's MMLU outcomes). Logs of one propensity are fitted as without weights.
     delta: how much predicted reward a cheaper arm may give away against the reference arm.
     reward_floor: an arm predicted under this is never a saving.
     known_word_limit: share of known words (0 to 1) under which a text counts as novel.

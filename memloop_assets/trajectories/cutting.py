@@ -11,9 +11,16 @@ from datetime import timedelta
 import pyarrow as pa
 
 from memloop_assets.settings import ArmPrice, LogSettings
+from memloop_assets.trajectories.formats.catalogue import reader_for
 from memloop_assets.trajectories.formats.reader import Event, Origin, Rejected
 from memloop_assets.trajectories.landing import Landing
-from memloop_assets.trajectories.segments import WEEKS_AFTER, WEEKS_BEFORE, CutRules, cut_trajectories
+from memloop_assets.trajectories.segments import (
+    WEEKS_AFTER,
+    WEEKS_BEFORE,
+    CutRules,
+    cut_trajectories,
+    join_sources,
+)
 from memloop_assets.trajectories.tables import QUARANTINED_LINES, TRAJECTORIES, quarantined_row, trajectory_row
 from memloop_assets.weeks import IsoWeek, weeks_between
 
@@ -21,12 +28,12 @@ _Streams = Mapping[tuple[str, Origin], list[Event]]
 
 
 class CutWeek:
-    """Reads weeks for cutting; walking them in order, it reads each week's lines once and keeps only the four that a cut looks at."""
+    """Reads weeks for cutting; walking them in order, it reads each week's lines once and keeps only the five that a cut looks at."""
 
     def __init__(self, landing: Landing, settings: LogSettings) -> None:
         """Keep where to read and how long a silence must be."""
         self._landing = landing
-        self._read: dict[IsoWeek, _Streams] = {}
+        self._read: dict[IsoWeek, tuple[_Streams, int]] = {}
         self.file_names: dict[str, str] = {}
         self.rules = CutRules(
             silence_gap=timedelta(minutes=settings.silence_gap_minutes),
@@ -41,9 +48,13 @@ class CutWeek:
         for needed in window:
             if needed not in self._read:
                 self._read[needed] = self._read_week(needed)
-            for stream, events in self._read[needed].items():
+            for stream, events in self._read[needed][0].items():
                 joined.setdefault(stream, []).extend(events)
         return joined
+
+    def repeated_count(self, week: IsoWeek) -> int:
+        """Return how many events of the week are repeats of what another source holds."""
+        return self._read[week][1]
 
     def neighbours(self, week: IsoWeek) -> dict[str, str]:
         """Return a hash of the bytes of each other week that the cut looks at, as named inputs."""
@@ -54,13 +65,17 @@ class CutWeek:
                 found[f"landed lines {other}"] = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:32]
         return found
 
-    def _read_week(self, week: IsoWeek) -> _Streams:
-        streams: dict[tuple[str, Origin], list[Event]] = {}
+    def _read_week(self, week: IsoWeek) -> tuple[_Streams, int]:
+        parts: dict[tuple[str, Origin], list[list[Event]]] = {}
         for source in self._landing.sources(week):
             self.file_names[source.source_id] = source.file_name
             events = [item for item in self._landing.read_week(source, week) if isinstance(item, Event)]
-            streams.setdefault((source.stream, source.options.origin), []).extend(events)
-        return streams
+            # where stamps are synthetic, no session goes on in another file: they only look simultaneous
+            is_whole = reader_for(source.format).needs_start_week
+            stream = source.source_id if is_whole else source.stream
+            parts.setdefault((stream, source.options.origin), []).append(events)
+        joined = {stream: join_sources(sources) for stream, sources in parts.items()}
+        return {stream: events for stream, (events, _) in joined.items()}, sum(count for _, count in joined.values())
 
 
 def cut_week(reading: CutWeek, week: IsoWeek, arms: Mapping[str, ArmPrice]) -> tuple[pa.Table, dict[str, int]]:
@@ -74,6 +89,7 @@ def cut_week(reading: CutWeek, week: IsoWeek, arms: Mapping[str, ArmPrice]) -> t
                 counts["duplicate_event_count"] += len(trajectory.events)
             else:
                 rows[trajectory.trajectory_id] = trajectory_row(trajectory, week, reading.file_names, arms)
+    counts["duplicate_event_count"] += reading.repeated_count(week)
     table = TRAJECTORIES.table(rows.values())
     counts["event_count"] = sum(table["event_count"].to_pylist())
     counts["labelled_count"] = table.num_rows - table["reward"].null_count

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import sqlalchemy as sa
 
-from memloop_assets.errors import CorruptData
+from memloop_assets.errors import BadInput, CorruptData
 from memloop_assets.state import LOG_SOURCES, LOG_SPANS, State
 from memloop_assets.store import make_folder
 from memloop_assets.trajectories.formats.catalogue import reader_for
@@ -52,6 +52,7 @@ class Landing:
 
     def ingest(self, path: Path, options: ReadOptions) -> FileReport:
         """Copy a file's bytes and index its lines; a file seen before adds only what is new. Raises BadInput or OSError."""
+        options.check()
         digest, size = _digest(path)
         if size == 0:
             return FileReport(path, "empty")
@@ -72,8 +73,11 @@ class Landing:
             ]
             taken = {row["source_id"] for row in known}
             source_id = grown[0]["source_id"] if grown else _new_source_id(path, options, taken)
-            report = scan(path, options, source_id, size, status="grown" if grown else "new")
-            self._copy(path, source_id, size)
+            # a file that has grown keeps its stamp for lines without one: what was read before must not move to another week
+            fallback_at = datetime.fromisoformat(grown[0]["fallback_at"]) if grown else fallback_stamp(path, options)
+            told = options.facts(source_id, path.name, fallback_at)
+            report = scan(path, options, told, size, status="grown" if grown else "new")
+            self._copy(path, source_id, size, digest)
             facts = {
                 "stream": stream,
                 "file_name": path.name,
@@ -83,24 +87,15 @@ class Landing:
                 "byte_count": size,
                 "line_count": report.line_count,
                 "sha256": digest,
-                "fallback_at": fallback_stamp(path, options).isoformat(),
+                "fallback_at": fallback_at.isoformat(),
             }
             if grown:
                 connection.execute(sa.update(LOG_SOURCES).where(LOG_SOURCES.c.source_id == source_id).values(**facts))
                 connection.execute(sa.delete(LOG_SPANS).where(LOG_SPANS.c.source_id == source_id))
             else:
                 connection.execute(sa.insert(LOG_SOURCES).values(source_id=source_id, **facts))
-            for week, span in report.spans.items():
-                connection.execute(
-                    sa.insert(LOG_SPANS).values(
-                        source_id=source_id,
-                        week=str(week),
-                        start_offset=span.start_offset,
-                        end_offset=span.end_offset,
-                        start_line=span.start_line,
-                        line_count=span.line_count,
-                    )
-                )
+            if report.spans:
+                connection.execute(sa.insert(LOG_SPANS), _span_rows(source_id, report.spans))
         return report
 
     def sources(self, week: IsoWeek) -> list[Source]:
@@ -165,8 +160,11 @@ class Landing:
         """Return where a source's raw bytes lie."""
         return self.folder / f"{source_id}.log"
 
-    def _copy(self, path: Path, source_id: str, size: int) -> None:
-        """Copy the first ``size`` bytes durably; an interrupted copy is simply made again, the index still naming the old length."""
+    def _copy(self, path: Path, source_id: str, size: int, digest: str) -> None:
+        """Copy the first ``size`` bytes durably; an interrupted copy is simply made again, the index still naming the old length.
+
+        Raises BadInput where these are no longer the bytes that were read: a log that is rotated at this very moment.
+        """
         make_folder(self.folder)
         target = self.path_of(source_id)
         new = target.with_suffix(".new")
@@ -174,6 +172,9 @@ class Landing:
             shutil.copyfileobj(_Limited(reading, size), writing, _CHUNK)
             writing.flush()
             os.fsync(writing.fileno())
+        if _digest(new) != (digest, size):
+            new.unlink()
+            raise BadInput(str(path), "it changed while it was read", "ingest it again once its writer is done")
         new.replace(target)
 
 
@@ -218,6 +219,20 @@ def _new_source_id(path: Path, options: ReadOptions, taken: set[str]) -> str:
     return found
 
 
+def _span_rows(source_id: str, spans: Mapping[IsoWeek, Span]) -> list[dict[str, object]]:
+    return [
+        {
+            "source_id": source_id,
+            "week": str(week),
+            "start_offset": span.start_offset,
+            "end_offset": span.end_offset,
+            "start_line": span.start_line,
+            "line_count": span.line_count,
+        }
+        for week, span in spans.items()
+    ]
+
+
 def _options_json(options: ReadOptions) -> str:
     start = str(options.start_week) if options.start_week else None
     facts = {"timezone": options.timezone, "origin": options.origin, "arm": options.arm, "start_week": start}
@@ -238,11 +253,3 @@ def _source_of(row: sa.RowMapping) -> Source:
         datetime.fromisoformat(row["fallback_at"]),
         span,
     )
-
-
-def streams_of(sources: Sequence[Source]) -> dict[str, list[Source]]:
-    """Return sources by stream."""
-    found: dict[str, list[Source]] = {}
-    for source in sources:
-        found.setdefault(source.stream, []).append(source)
-    return found

@@ -1,28 +1,33 @@
 """Cutting a stream of events into trajectories: by ids where they are logged, by silence where they are not.
 
-The rules are local on purpose: which trajectories start in a week depends on the events of that week, the two before and the one after,
-and on nothing else, so that any week can be cut alone and gives what it gives within a range.
+The rules are local on purpose: which trajectories start in a week depends on the events of that week, the three before and the one
+after, and on nothing else, so that any week can be cut alone and gives what it gives within a range.
 
 1. A *lane* is what can be told apart: a session id, else a task id, else (decision id given) the lane of that decision, else the stream
-   and user.
+   and user. The lane of a decision is that of the latest event with a session or task that named it within ``id_silence`` before, else
+   of the first that names it later in the same week, else its own.
 2. A lane's *run* ends with silence: ``silence_gap`` in a lane without ids, ``id_silence`` (at most seven days) in one with. A lane that
    is never silent is cut at the end of every week in which no run of it started.
-3. Within a run each task id has its own trajectory; events without one join the latest. An outcome closes an attempt: the next user or
-   system message or route of that task opens a new one.
+3. Within a run each task id has its own trajectory; events without one join that of their decision, else the latest. An outcome closes
+   an attempt: the next user or system message or route of that task opens a new one.
+4. An event that several sources of a stream hold alike happened once: a file that was rewritten, or an export that overlaps another.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from memloop_assets.trajectories.formats.reader import Event, Origin
+from memloop_assets.trajectories.formats.reader import Event, Origin, canonical_json
 from memloop_assets.trajectories.trajectory import Trajectory, in_order
 from memloop_assets.weeks import IsoWeek
 
-WEEKS_BEFORE = 2
+WEEKS_BEFORE = 3
 WEEKS_AFTER = 1
 
 Lane = tuple[str, str]
+Ties = Sequence[tuple[datetime, Lane]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +43,14 @@ def cut_trajectories(
 ) -> list[Trajectory]:
     """Return the trajectories of one stream that start in a week, in the order of their start.
 
-    ``events`` holds everything of the stream from two weeks before to one week after, in any order.
+    ``events`` holds everything of the stream from three weeks before to one week after, in any order.
     """
     rules = rules or CutRules()
     lanes: dict[Lane, list[Event]] = {}
     ordered = in_order(list(events))
-    decisions = _lanes_of_decisions(ordered)
+    ties = _ties_of_decisions(ordered)
     for event in ordered:
-        lanes.setdefault(_lane_of(event, decisions), []).append(event)
+        lanes.setdefault(_lane_of(event, ties, rules.id_silence), []).append(event)
     found = []
     for (kind, _), lane_events in lanes.items():
         gap = rules.silence_gap if kind == "silence" else rules.id_silence
@@ -55,23 +60,69 @@ def cut_trajectories(
     return [Trajectory(attempt, origin=origin) for attempt in found]
 
 
-def _lane_of(event: Event, decisions: dict[str, Lane]) -> Lane:
-    if event.session_id is not None:
-        return ("session", event.session_id)
-    if event.task_id is not None:
-        return ("task", event.task_id)
+def join_sources(sources: Sequence[Sequence[Event]]) -> tuple[list[Event], int]:
+    """Return the events of a stream's sources without those that an earlier source holds alike (rule 4), and how many these are.
+
+    Two equal lines of one source are two events.
+    """
+    places: dict[tuple[str, datetime], set[int]] = {}
+    for number, events in enumerate(sources):
+        for event in events:
+            places.setdefault((event.kind, event.at), set()).add(number)
+    kept: list[Event] = []
+    held: Counter[tuple[object, ...]] = Counter()
+    for events in sources:
+        own: Counter[tuple[object, ...]] = Counter()
+        for event in events:
+            if len(places[event.kind, event.at]) > 1:
+                content = _content(event)
+                own[content] += 1
+                if own[content] <= held[content]:
+                    continue
+            kept.append(event)
+        held |= own
+    return kept, sum(map(len, sources)) - len(kept)
+
+
+def _content(event: Event) -> tuple[object, ...]:
+    ids = (event.session_id, event.task_id, event.user_id, event.decision_id)
+    return (event.kind, event.at, *ids, canonical_json([event.payload, event.extra]))
+
+
+def _lane_of(event: Event, ties: Mapping[str, Ties], reach: timedelta) -> Lane:
+    named = _named_lane(event)
+    if named is not None:
+        return named
     if event.decision_id is not None:
-        return decisions.get(event.decision_id, ("decision", event.decision_id))
+        return _tied_lane(event.at, ties.get(event.decision_id, ()), reach) or ("decision", event.decision_id)
     return ("silence", event.user_id or "")
 
 
-def _lanes_of_decisions(events: Sequence[Event]) -> dict[str, Lane]:
-    """Return the lane of every decision id that some event ties to a session or task."""
-    return {
-        event.decision_id: _lane_of(event, {})
-        for event in reversed(events)
-        if event.decision_id is not None and (event.session_id is not None or event.task_id is not None)
-    }
+def _named_lane(event: Event) -> Lane | None:
+    """Return the lane that an event's own session or task id names."""
+    if event.session_id is not None:
+        return ("session", event.session_id)
+    return ("task", event.task_id) if event.task_id is not None else None
+
+
+def _ties_of_decisions(events: Sequence[Event]) -> dict[str, Ties]:
+    """Return, for each decision id, when which lane named it, in the order of time."""
+    ties: dict[str, list[tuple[datetime, Lane]]] = {}
+    for event in events:
+        lane = _named_lane(event)
+        if event.decision_id is not None and lane is not None:
+            ties.setdefault(event.decision_id, []).append((event.at, lane))
+    return ties  # type: ignore[return-value]  # a dict of lists is one of sequences for who only reads
+
+
+def _tied_lane(at: datetime, ties: Ties, reach: timedelta) -> Lane | None:
+    """Return the lane to which a decision is tied at a moment: nothing further than the cut of any week can see."""
+    later = bisect_right(ties, at, key=lambda tie: tie[0])
+    if later and at - ties[later - 1][0] <= reach:
+        return ties[later - 1][1]
+    if later < len(ties) and _week_number(ties[later][0]) == _week_number(at):
+        return ties[later][1]
+    return None
 
 
 def _runs(events: Sequence[Event], gap: timedelta) -> Iterable[list[Event]]:
@@ -96,9 +147,11 @@ def _attempts(run: Sequence[Event]) -> list[list[Event]]:
     """Return the trajectories of one run, in the order of their start."""
     attempts: list[list[Event]] = []
     by_task: dict[str | None, list[Event]] = {}
+    by_decision: dict[str | None, list[Event]] = {}
     closed: set[int] = set()
     for event in run:
-        attempt = _attempt_for(event, attempts, by_task)
+        decided = by_decision.get(event.decision_id) if event.task_id is None else None
+        attempt = decided if decided is not None else _attempt_for(event, attempts, by_task)
         if attempt is not None and id(attempt) in closed and _opens_attempt(event):
             attempt = None
         if attempt is None:
@@ -107,9 +160,12 @@ def _attempts(run: Sequence[Event]) -> list[list[Event]]:
         attempt.append(event)
         if event.task_id is not None:
             by_task[event.task_id] = attempt
-        by_task[None] = attempt
+        if event.decision_id is not None:
+            by_decision[event.decision_id] = attempt
         if event.kind == "outcome":
             closed.add(id(attempt))
+        if event.kind != "outcome" or None not in by_task:
+            by_task[None] = attempt  # an outcome that comes late does not make its attempt the latest again
     return attempts
 
 

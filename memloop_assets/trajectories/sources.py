@@ -106,11 +106,9 @@ def find_logs(path: Path) -> list[Path]:
     return [path]
 
 
-def scan(path: Path, options: ReadOptions, source_id: str, size: int, status: Status = "checked") -> FileReport:
-    """Read a whole file without storing anything: what its lines say, and which bytes fall in which week."""
-    options.check()
+def scan(path: Path, options: ReadOptions, facts: SourceFacts, size: int, status: Status = "checked") -> FileReport:
+    """Read the first ``size`` bytes of a file without storing anything: what its lines say, and which bytes fall in which week."""
     reader = reader_for(options.format)
-    facts = options.facts(source_id, path.name, fallback_stamp(path, options))
     report = FileReport(path, status)
     before = facts.fallback_at
     with path.open("rb") as file:
@@ -137,8 +135,11 @@ def scan(path: Path, options: ReadOptions, source_id: str, size: int, status: St
 
 def check_file(path: Path, options: ReadOptions) -> FileReport:
     """Tell what ingesting a file would read; stores nothing."""
+    options.check()
     size = path.stat().st_size
-    return scan(path, options, "", size) if size else FileReport(path, "empty")
+    if size == 0:
+        return FileReport(path, "empty")
+    return scan(path, options, options.facts("", path.name, fallback_stamp(path, options)), size)
 
 
 def fallback_stamp(path: Path, options: ReadOptions) -> datetime:

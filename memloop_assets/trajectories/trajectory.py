@@ -15,6 +15,7 @@ from memloop_assets.trajectories.formats.reader import Event, Origin, canonical_
 
 Content = Mapping[str, Any]
 
+_VERDICT = ("success", "reward", "label_source")
 _KEPT_ROLES = {"user", "system", "tool", "assistant", "developer"}
 
 
@@ -124,10 +125,15 @@ class Trajectory:
 
     @cached_property
     def outcome(self) -> Mapping[str, object]:
-        """Return the outcome: the outcome events merged, a later value winning over an earlier one; empty where none was logged."""
+        """Return the outcome: the outcome events merged, a later value winning over an earlier one; empty where none was logged.
+
+        A later verdict replaces an earlier one whole: success, reward and who judged never come from two events.
+        """
         merged: dict[str, object] = {}
         for event in self.events:
             if event.kind == "outcome":
+                if event.payload["success"] is not None or event.payload["reward"] is not None:
+                    merged = {name: value for name, value in merged.items() if name not in _VERDICT}
                 merged.update({name: value for name, value in event.payload.items() if value is not None})
         return merged
 

@@ -149,6 +149,12 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path, version: str) -
         load_checkpoint(tmp_path, version)
 
 
+def test_a_version_is_a_name_and_never_a_path(tmp_path: Path) -> None:
+    version = save_checkpoint(some_router(), tmp_path / "inside")
+    with pytest.raises(BadCheckpoint, match="there is none"):
+        load_checkpoint(tmp_path / "inside", f"../inside/{version}")
+
+
 def test_saving_mends_a_damaged_folder(tmp_path: Path) -> None:
     version = save_checkpoint(some_router(), tmp_path)
     sound = bytes_under(tmp_path)

@@ -152,6 +152,14 @@ def test_an_arm_tried_once_is_predicted_near_the_global_mean_whatever_the_text()
     assert router.rule.reference_arm == "large"
 
 
+def test_an_arm_of_few_rows_is_predicted_the_same_for_every_text() -> None:
+    tried = [{**row, "arm": "new"} for row in two_topics(20)]
+    for count, is_flat in ((19, True), (20, False)):
+        router = fit_router(table([*two_topics(), *tried[:count]]), COSTS)
+        refund, proof = router.predict_reward_table([*TOPICS.values()])[:, router.arms.index("new")]
+        assert bool(refund == proof) is is_flat
+
+
 def test_an_arm_that_always_fails_breaks_nothing_and_is_never_chosen() -> None:
     rows = two_topics()
     broken = [sample(row["task_text"], "broken", 0.0, cost_usd=0.0) for row in rows]

@@ -41,7 +41,8 @@ class NativeReader:
         found = parse_object(line.raw)
         if isinstance(found, str):
             return Rejected(line.number, before, found, line.raw, source.source_id)
-        at = read_stamp(found.get("timestamp"), source.timezone) or before
+        stamp = read_stamp(found.get("timestamp"), source.timezone)
+        at = stamp or before
         kind = found.get("type")
         read = _PAYLOADS.get(kind) if isinstance(kind, str) else None
         if read is None:
@@ -49,7 +50,7 @@ class NativeReader:
             return Rejected(line.number, at, reason, line.raw, source.source_id)
         rest = dict(found)
         rest.pop("type")
-        if read_stamp(rest.get("timestamp"), source.timezone) is not None or rest.get("timestamp") is None:
+        if stamp is not None or rest.get("timestamp") is None:
             rest.pop("timestamp", None)
         ids: dict[str, Any] = {name: _read_id(rest, name) for name in _IDS}
         payload = read(rest)
@@ -124,7 +125,11 @@ def _route(rest: Fields) -> Fields | str:
     propensity = rest.pop("propensity", None)
     if propensity is not None and not (_is_number(propensity) and 0 < propensity <= 1):
         return f"propensity {propensity!r} is not in (0, 1]"[:80]
-    payload: Fields = {"arm": arm, "candidate_arms": arms, "propensity": propensity}
+    payload: Fields = {
+        "arm": arm,
+        "candidate_arms": arms,
+        "propensity": None if propensity is None else float(propensity),
+    }
     for name in ("policy_version", "domain"):
         value = rest.get(name)
         payload[name] = rest.pop(name) if isinstance(value, str) else None

@@ -3,6 +3,7 @@
 A reader knows one log shape and nothing else: not weeks, not trajectories, not where files lie.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,12 @@ import orjson
 EventKind = Literal["message", "tool_call", "error", "decision", "route", "outcome"]
 Origin = Literal["live", "benchmark", "probe", "replay", "review"]
 ORIGINS: tuple[Origin, ...] = ("live", "benchmark", "probe", "replay", "review")
+
+# A clock outside these years was never set (the zero times of Go and Unix, seconds since boot), or counts in another unit.
+_FIRST_YEAR, _LAST_YEAR = 2000, 2199
+_DEEPEST = 240  # levels: orjson writes 254, and a row wraps a line's fields in a few more
+_BOM = b"\xef\xbb\xbf"
+_LONG_NUMBER = re.compile(rb"\d{19}")
 
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
 
@@ -99,12 +106,14 @@ class Reader(Protocol):
 
 
 def json_lines(file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
-    """Yield the non-blank lines of a JSON-lines file between two offsets, without their line ends and a leading BOM."""
+    """Yield the non-blank lines of a JSON-lines file between two offsets, without their line ends and a BOM.
+
+    Nothing after ``end_offset`` is looked at: a live log may be growing in the middle of a line.
+    """
     file.seek(start_offset)
     offset, number = start_offset, start_line
-    while offset < end_offset and (raw := file.readline()):
-        text = raw.removeprefix(b"\xef\xbb\xbf") if offset == 0 else raw
-        text = text.strip(b" \t\r\n")
+    while offset < end_offset and (raw := file.readline(end_offset - offset)):
+        text = raw.removeprefix(_BOM).strip(b" \t\r\n")
         if text:
             yield Line(number, offset, offset + len(raw), text)
         offset += len(raw)
@@ -112,12 +121,30 @@ def json_lines(file: BinaryIO, start_offset: int, start_line: int, end_offset: i
 
 
 def parse_object(raw: bytes) -> dict[str, object] | str:
-    """Return a line's JSON object, or the reason in words why it is none."""
+    """Return a line's JSON object, or the reason in words why it is none; numbers beyond 64 bits are kept as text, digit for digit."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         return explain_bad_json(raw, str(error))
-    return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, not an object"
+    if not isinstance(value, dict):
+        return f"a JSON {type(value).__name__}, not an object"
+    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and _depth(value) > _DEEPEST:
+        return f"nested deeper than {_DEEPEST} levels"
+    return json.loads(raw, parse_int=_read_whole_number) if _LONG_NUMBER.search(raw) else value
+
+
+def _read_whole_number(text: str) -> int | str:
+    """Return a whole number where 64 bits hold it, else its digits: an id must not be rounded into another one."""
+    return number if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64 else text
+
+
+def _depth(value: object) -> int:
+    """Return how many containers deep a JSON value goes, without recursion."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def explain_bad_json(raw: bytes, message: str) -> str:
@@ -140,27 +167,32 @@ def explain_bad_json(raw: bytes, message: str) -> str:
 def read_stamp(value: object, zone: tzinfo) -> datetime | None:
     """Return a stamp as an aware UTC datetime: ISO 8601 (naive read in the zone) or epoch seconds / milliseconds; None if neither.
 
-    A naive local time that a DST change skips or repeats is read as its first occurrence (fold 0).
+    A stamp before 2000 or after 2199 is none either: such a clock was never set. A naive local time that a DST change skips or repeats is
+    read as its first occurrence (fold 0).
     """
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value.strip())
-            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+            moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value / 1000 if abs(value) >= 1e11 else value
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        else:
+            return None
     except (ValueError, OverflowError):
         return None
-    return None
+    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def date_in_name(file_name: str) -> date | None:
     """Return the date that a file name carries (``session_2026-03-17.jsonl``), None where it carries none."""
     for found in _DATE_IN_NAME.finditer(file_name):
         try:
-            return date(int(found[1]), int(found[2]), int(found[3]))
+            named = date(int(found[1]), int(found[2]), int(found[3]))
         except ValueError:
             continue
+        if _FIRST_YEAR <= named.year <= _LAST_YEAR:
+            return named
     return None
 
 

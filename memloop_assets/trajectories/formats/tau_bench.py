@@ -27,9 +27,9 @@ class TauBenchReader:
 
     def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
         """Yield one line per record; the offsets of all are those of the whole file. Raises BadInput where it is no JSON array."""
-        del start_offset, start_line, end_offset  # an array is read whole or not at all
+        del start_offset, start_line  # an array is read whole or not at all
         file.seek(0)
-        content = file.read().removeprefix(b"\xef\xbb\xbf")
+        content = file.read(end_offset).removeprefix(b"\xef\xbb\xbf")
         try:
             records = orjson.loads(content)
         except orjson.JSONDecodeError as error:
@@ -41,15 +41,21 @@ class TauBenchReader:
                 "tau-bench file", "it is not a JSON array of runs", "give a results file as tau-bench writes it"
             )
         for number, record in enumerate(records, start=1):
-            yield Line(number, 0, file.tell(), orjson.dumps(record))
+            try:
+                raw = orjson.dumps(record)
+            except TypeError:
+                raise BadInput(
+                    "tau-bench file", f"run {number} is nested too deeply", "give a results file as tau-bench writes it"
+                ) from None
+            yield Line(number, 0, file.tell(), raw)
 
     def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
         """Return a record's events: the route it took, its messages in order, and its outcome."""
         record = parse_object(line.raw)
         reason = record if isinstance(record, str) else _fault(record)
-        if isinstance(record, str) or reason:
-            return Rejected(line.number, before, str(reason), line.raw, source.source_id)
         start = (source.start_at or before) + (line.number - 1) * _SESSION_SPACING
+        if isinstance(record, str) or reason:
+            return Rejected(line.number, start, str(reason), line.raw, source.source_id)
         contents: list[tuple[EventKind, Mapping[str, object], Mapping[str, object]]] = [
             (
                 "route",
@@ -77,7 +83,7 @@ class TauBenchReader:
 
 
 def _fault(record: Mapping[str, object]) -> str | None:
-    if not isinstance(record.get("task_id"), int | str):
+    if isinstance(record.get("task_id"), bool) or not isinstance(record.get("task_id"), int | str):
         return "a run without a task_id"
     messages = record.get("traj")
     if not isinstance(messages, list) or not all(
