@@ -35,8 +35,8 @@ def run_backfill(home: Path, first: IsoWeek, last: IsoWeek, environment: Mapping
 def become_ui(home: Path, port: int, environment: Mapping[str, str]) -> NoReturn:
     """Replace this process by ``dagster dev`` (UI and daemon) for a home, with its signals at their defaults.
 
-    Started from a script in the background, a process inherits ignored signals, under which ``dagster dev`` would never stop. Raises BadInput
-    where Dagster is not installed beside this Python.
+    Started from a script in the background, a process inherits ignored signals, under which ``dagster dev`` would never stop.
+    Raises BadInput where Dagster is not installed beside this Python.
     """
     dagster = Path(sys.executable).with_name("dagster")
     if not dagster.exists():

@@ -25,7 +25,7 @@ defs = dg.Definitions(
         promotion.promotion_decision,
         promotion.champion,
     ],
-    jobs=[jobs.weekly_loop, jobs.past_weeks, jobs.datasets],
+    jobs=[jobs.weekly_loop, jobs.datasets],
     schedules=[schedules.monday],
     resources={"home": MemloopHome()},
     executor=dg.in_process_executor,

@@ -67,7 +67,8 @@ def decision_line(home: Home, week: IsoWeek) -> str:
         return f"{week}  -        {error.culprit}"
     delta, lower = row["utility_delta"], row["utility_delta_lower"]
     interval = f"{delta:+.4f} [{lower:+.4f}]" if delta is not None and lower is not None else "-"
-    return f"{week}  {row['outcome']:<7}  {interval:<32}  {row['champion_after']:<24}  {json.loads(row['reasons_json'])[0]}"
+    why = " ".join(json.loads(row["reasons_json"])[:2])
+    return f"{week}  {row['outcome']:<7}  {interval:<32}  {row['champion_after']:<24}  {why}"
 
 
 def _table_lines(home: Home) -> Iterator[str]:

@@ -153,7 +153,7 @@ def test_other_types_that_hold_the_same_values_are_cast() -> None:
         ("thing_id", pa.array([{"a": 1}])),
         ("thing_id", pa.array([b"\xff"])),
         ("seen_at", pa.array([1], pa.timestamp("ns"))),
-        ("seen_at", pa.array([NOON.date()], pa.date32()).cast(pa.string()).cast(pa.binary())),
+        ("seen_at", pa.array(["never"])),
     ],
 )
 def test_what_cannot_be_cast_without_loss_is_refused(column: str, values: pa.Array) -> None:
@@ -185,4 +185,6 @@ def test_the_hash_changes_with_the_shape_and_not_with_the_words() -> None:
         replace(THINGS, columns=(week, replace(thing_id, nullable=True), *others)),
     ]
     assert len({THINGS.hash, *(contract.hash for contract in other_shapes)}) == 1 + len(other_shapes)
-    assert replace(THINGS, row="a thing", columns=(week, replace(thing_id, description="x"), *others)).hash == THINGS.hash
+    assert (
+        replace(THINGS, row="a thing", columns=(week, replace(thing_id, description="x"), *others)).hash == THINGS.hash
+    )

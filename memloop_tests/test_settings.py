@@ -192,7 +192,7 @@ def test_an_arm_is_priced_by_call_or_by_token_but_not_by_both_or_half(tmp_path: 
 
 def test_a_dot_in_an_arms_name_is_met_with_quotes_in_the_fix(tmp_path: Path) -> None:
     assert refused(tmp_path, "[arms.gpt-4.1]\nusd_per_call = 1").endswith(
-        '[arms.gpt-4]: it holds a section \'1\'. Fix: quote a name with a dot: [arms."gpt-4.1"]'
+        "[arms.gpt-4]: it holds a section '1'. Fix: quote a name with a dot: [arms.\"gpt-4.1\"]"
     )
 
 

@@ -12,6 +12,7 @@ from memloop_assets.orchestration.table_metadata import column_schema, known, pi
 from memloop_assets.orchestration.week_loop import OWNERS, Built, run_weeks, weekly_asset
 from memloop_assets.pictures import draw_points
 from memloop_assets.routing.checkpoint import load_checkpoint
+from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.store import Provenance
 from memloop_assets.weeks import IsoWeek
 
@@ -56,6 +57,7 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
     """What the challenger and the baseline policies earn on the holdout tasks, task by task."""
     opened = home.open()
     suite = suite_of_table(opened.store.read("benchmark_suite", None))
+    training = opened.settings.section("routing", TrainingSettings)
 
     def build(week: IsoWeek) -> Built:
         inputs = {**opened.store.input_of("router_checkpoint", week), **opened.store.input_of("benchmark_suite", None)}
@@ -63,19 +65,24 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
         if not challengers:
             return Built(BENCHMARK_RESULTS.table([]), inputs)
         router = load_checkpoint(opened.places.router_versions, challengers[0])
-        scores = score_week(suite, router, read_samples(opened.store, week), opened.arm_prices)
+        scores = score_week(suite, router, read_samples(opened.store, week), opened.arm_prices, training)
         drawn = draw_points(
             points_of(scores, CHALLENGER),
             title=f"Reward against cost, {week}",
             x_label="USD per 1,000 calls",
             y_label="mean reward",
         )
-        numbers = {f"{s.policy.replace('-', '_')}_reward": s.mean_reward for s in scores if s.supported.any()}
-        shown = {**numbers, "challenger_cost_usd": scores[0].mean_cost_usd}
+        shown = {
+            "challenger_reward": scores[0].mean_reward,
+            "challenger_cost_usd": scores[0].mean_cost_usd,
+            "unsupported_count": int((~scores[0].supported).sum()),
+            "best_single_arm_reward": scores[1].mean_reward,
+            "oracle_reward": scores[-1].mean_reward,
+        }
         return Built(
             result_rows(scores, suite.tasks_of("holdout"), week),
             inputs,
-            config=(opened.arm_prices,),
+            config=(opened.arm_prices, training),
             metadata={**known(shown), "reward_against_cost": picture(drawn, "reward against cost")},
         )
 

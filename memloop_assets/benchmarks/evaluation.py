@@ -24,7 +24,6 @@ Choose = Callable[[BenchmarkTask], str | None]
 
 BASELINE_POLICIES = ("best-single-arm", "cheapest-arm", "random", "task-mean", "oracle")
 PRIOR_SAMPLES = 10.0
-Z_95 = 1.645
 RESULT_SCHEMA = pa.schema(
     [
         pa.field("week", pa.string(), nullable=False),
@@ -92,14 +91,13 @@ class ArmStatistics:
 
     ``mean_rewards``: per arm, shrunk to the mean over all samples; ``domain_rewards``: per (domain, arm), shrunk to the
     arm's. Shrinking adds 10 samples at the wider mean to the effective sample size (Σw)²/Σw² (Kish, 1965).
-    ``reward_bounds``: one-sided 95 % lower bounds of ``mean_rewards``, so that an arm seen a few lucky times does not
-    become the best. ``mean_costs_usd``: expected cost of a call where it is known; configured prices come first.
+    ``mean_costs_usd``: expected cost of a call where it is known; configured prices come first. Which arm is the best
+    single one is said in ``routing/training``, once for the fallback, the built-in champion and the baseline.
     """
 
     arms: tuple[str, ...] = ()
     sample_counts: Mapping[str, int] = field(default_factory=dict)
     mean_rewards: Mapping[str, float] = field(default_factory=dict)
-    reward_bounds: Mapping[str, float] = field(default_factory=dict)
     domain_rewards: Mapping[tuple[str, str], float] = field(default_factory=dict)
     mean_costs_usd: Mapping[str, float] = field(default_factory=dict)
 
@@ -120,7 +118,6 @@ class ArmStatistics:
         mean_rewards = {
             arm: _shrunk_mean(rewards, weights, rows, prior=everything) for arm, rows in rows_of_arm.items()
         }
-        bounds = {arm: _lower_bound(mean_rewards[arm], weights[rows]) for arm, rows in rows_of_arm.items()}
         cells = _rows_by([None if domain is None else (domain, arm) for domain, arm in zip(domains, arms, strict=True)])
         domain_rewards = {
             cell: _shrunk_mean(rewards, weights, rows, prior=mean_rewards[cell[1]]) for cell, rows in cells.items()
@@ -129,12 +126,7 @@ class ArmStatistics:
         known_costs = {arm: cost for arm, cost in mean_costs.items() if not math.isnan(cost)}
         counts = {arm: int(rows.size) for arm, rows in rows_of_arm.items()}
         prices = known_costs | dict(prices_usd or {})
-        return cls(tuple(rows_of_arm), counts, mean_rewards, bounds, domain_rewards, prices)
-
-    @property
-    def best_single_arm(self) -> str | None:
-        """Return the arm whose mean reward has the highest lower bound, the cheaper among equals; None without any."""
-        return self._best(self.reward_bounds)
+        return cls(tuple(rows_of_arm), counts, mean_rewards, domain_rewards, prices)
 
     @property
     def cheapest_arm(self) -> str | None:
@@ -175,7 +167,7 @@ def score_policy(
 
 
 def score_baselines(
-    tasks: Sequence[BenchmarkTask], statistics: ArmStatistics, reference_arm: str | None
+    tasks: Sequence[BenchmarkTask], statistics: ArmStatistics, *, best_arm: str | None, reference_arm: str | None
 ) -> tuple[PolicyScores, ...]:
     """Score the baseline policies in the order of BASELINE_POLICIES.
 
@@ -185,9 +177,9 @@ def score_baselines(
     suite.
     """
     costs = statistics.mean_costs_usd
-    best, cheapest = statistics.best_single_arm, statistics.cheapest_arm
+    cheapest = statistics.cheapest_arm
     return (
-        score_policy(tasks, "best-single-arm", lambda _task: best, costs),
+        score_policy(tasks, "best-single-arm", lambda _task: best_arm, costs),
         score_policy(tasks, "cheapest-arm", lambda _task: cheapest, costs),
         _score_random(tasks, costs),
         score_policy(tasks, "task-mean", lambda task: statistics.best_arm_of(task.domain) or reference_arm, costs),
@@ -304,11 +296,6 @@ def _shrunk_mean(
         return mean
     effective = _effective_size(weight)
     return (effective * mean + PRIOR_SAMPLES * prior) / (effective + PRIOR_SAMPLES)
-
-
-def _lower_bound(mean: float, weights: NDArray[np.float64]) -> float:
-    """Return the one-sided 95 % lower bound of a shrunk mean p of rewards, whose variance is at most p (1 - p)."""
-    return mean - Z_95 * math.sqrt(max(0.0, mean * (1.0 - mean)) / (_effective_size(weights) + PRIOR_SAMPLES))
 
 
 def _effective_size(weights: NDArray[np.float64]) -> float:

@@ -13,6 +13,7 @@ from memloop_assets.benchmarks.intervals import paired_bootstrap
 from memloop_assets.benchmarks.suite import BenchmarkSuite, default_suite, load_suite
 from memloop_assets.pictures import Point
 from memloop_assets.routing.router import Router
+from memloop_assets.routing.training import TrainingSettings, best_single_arm
 
 CHALLENGER = "challenger"
 
@@ -31,11 +32,14 @@ def score_router(
 
 
 def score_week(
-    suite: BenchmarkSuite, router: Router, samples: pa.Table, prices: Mapping[str, float]
+    suite: BenchmarkSuite, router: Router, samples: pa.Table, prices: Mapping[str, float], training: TrainingSettings
 ) -> list[PolicyScores]:
     """Score the challenger and the five baseline policies, whose knowledge is the same training samples."""
     statistics = ArmStatistics.of_samples(samples, prices)
-    baselines = score_baselines(suite.tasks_of("holdout"), statistics, router.rule.reference_arm)
+    best_arm, _ = best_single_arm(samples, prices, training)
+    baselines = score_baselines(
+        suite.tasks_of("holdout"), statistics, best_arm=best_arm, reference_arm=router.rule.reference_arm
+    )
     return [score_router(suite, router, CHALLENGER, statistics.mean_costs_usd), *baselines]
 
 

@@ -1,4 +1,4 @@
-"""The jobs: the whole weekly loop, the same for backfills from the UI, and the part that may run for several weeks at once."""
+"""The jobs: the whole weekly loop, and the part of it that may run for several weeks at once."""
 
 import dagster as dg
 
@@ -7,15 +7,7 @@ SERIAL_TAG = {"memloop/serial": "weekly_loop"}
 weekly_loop = dg.define_asset_job(
     "weekly_loop",
     selection=dg.AssetSelection.groups("trajectories", "datasets", "routing", "benchmarks", "promotion"),
-    description="The whole week, from log lines to a promotion decision. One at a time: the gate goes week by week.",
-    tags=SERIAL_TAG,
-    executor_def=dg.in_process_executor,
-)
-
-past_weeks = dg.define_asset_job(
-    "past_weeks",
-    selection=weekly_loop.selection - dg.AssetSelection.assets("benchmark_suite"),
-    description="Chosen weeks, from the UI. Leaves the frozen benchmark as it is: three runs, where with it Dagster needs five.",
+    description="The whole week, from log lines to a promotion decision. Chosen weeks started from this page are one run, in order.",
     tags=SERIAL_TAG,
     executor_def=dg.in_process_executor,
 )

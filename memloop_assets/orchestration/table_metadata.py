@@ -47,5 +47,5 @@ def picture(png: bytes, alt: str) -> dg.MetadataValue:
 
 
 def known(numbers: Mapping[str, Any]) -> dict[str, MetadataValue]:
-    """Return the values that are known: the UI charts numbers, not nulls."""
-    return {name: value for name, value in numbers.items() if value is not None}
+    """Return the values that are known, neither None nor NaN: the UI charts numbers."""
+    return {name: value for name, value in numbers.items() if value is not None and value == value}  # noqa: PLR0124  # NaN

@@ -41,7 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "home": GROUND | {*ROOMS},
     "orchestration": GROUND | {*ROOMS, "home", "orchestration"},
     "definitions": GROUND | {*ROOMS, "home", "orchestration"},
-    "cli": GROUND | {*ROOMS, "home", "client"} | WORLD,
+    "dagster_process": GROUND,
+    "status": GROUND | {*ROOMS, "home"},
+    "demo": GROUND | {*ROOMS, "home", "dagster_process"} | WORLD,
+    "cli": GROUND | {*ROOMS, "home", "client", "dagster_process", "demo", "status"} | WORLD,
 }
 DOORWAYS_MAY_ALSO = tuple(
     f"{PACKAGE}.orchestration.{name}" for name in ("partitions", "resources", "table_metadata", "week_loop")

@@ -5,6 +5,7 @@ import importlib.metadata
 import tomllib
 from collections.abc import Iterator
 
+import memloop_assets
 from memloop_tests.architecture.source_tree import ROOT
 
 CLIENT_NAMES = {"Choice", "Router", "load_champion"}
@@ -46,4 +47,4 @@ def test_the_distribution_is_memloop_and_installs_one_command() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == "memloop"
     assert project["scripts"] == {"memloop": "memloop_assets.cli:main"}
-    assert importlib.metadata.version("memloop") == project["version"]
+    assert importlib.metadata.version("memloop") == memloop_assets.__version__
