@@ -9,15 +9,16 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from memloop_assets import __version__
 from memloop_assets.benchmarks.long_table import import_long_table
 from memloop_assets.benchmarks.suite import save_suite
-from memloop_assets.dagster_process import become_ui, run_backfill
+from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill
 from memloop_assets.demo import run_demo
-from memloop_assets.errors import MemloopError
+from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.home import Home, open_home
-from memloop_assets.settings import find_home, write_first_week
+from memloop_assets.settings import find_home, load_settings, write_first_week
 from memloop_assets.status import decision_lines, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
@@ -25,11 +26,19 @@ from memloop_assets.trajectories.sources import FileReport, ReadOptions, check_f
 from memloop_assets.weeks import IsoWeek, parse_week_range
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are named like every other: one line, exit status 1."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise BadInput instead of printing the usage and leaving."""
+        raise BadInput(self.prog.removeprefix("memloop "), message, f"see `{self.prog} --help`")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 after one line on standard error for a mistake that memloop can name."""
-    arguments = build_parser().parse_args(argv)
-    folder = Path(arguments.home).resolve() if arguments.home else find_home(os.environ, Path.cwd())
     try:
+        arguments = build_parser().parse_args(argv)
+        folder = Path(arguments.home).resolve() if arguments.home else find_home(os.environ, Path.cwd())
         return int(arguments.run(arguments, folder))
     except MemloopError as error:
         print(f"memloop: {error}", file=sys.stderr)
@@ -44,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = argparse.ArgumentParser(
-        prog="memloop", description="Turn an agent's logs into a better router, every ISO week."
-    )
+    parser = _Parser(prog="memloop", description="Turn an agent's logs into a better router, every ISO week.")
     parser.add_argument("--version", action="version", version=f"memloop {__version__}")
     parser.add_argument("--home", help="folder of memloop.toml (default: MEMLOOP_HOME, else the current folder)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -103,22 +110,27 @@ def _open(folder: Path) -> Home:
 
 
 def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
-    home = _open(folder)
+    settings = load_settings(folder, os.environ)
     start = IsoWeek.parse(arguments.start_week) if arguments.start_week else None
-    options = ReadOptions(arguments.format, home.settings.logs.timezone, arguments.origin, arguments.arm, start)
+    options = ReadOptions(arguments.format, settings.logs.timezone, arguments.origin, arguments.arm, start)
     options.check()
+    paths = find_logs(arguments.path)
+    home = None if arguments.check else _open(folder)  # a check leaves no trace: it opens no home
     reports, faults = [], 0
-    for path in find_logs(arguments.path):
+    for path in paths:
+        name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
         try:
-            report = check_file(path, options) if arguments.check else home.landing.ingest(path, options)
+            if name != path.name:
+                raise BadInput("file name", "it is not UTF-8", "rename the file")
+            report = home.landing.ingest(path, options) if home else check_file(path, options)
         except (MemloopError, OSError) as error:
             faults += 1
-            print(f"{path.name}: {error}", file=sys.stderr)
+            print(f"{name}: {error}", file=sys.stderr)
             continue
         reports.append(report)
         _print_report(report)
     weeks = sorted({week for report in reports for week in report.spans})
-    if weeks and not arguments.check:
+    if weeks and home:
         _place_first_week(home, weeks[0])
         print(f"next: memloop backfill {weeks[0]}..{weeks[-1]}")
     return 1 if faults else 0
@@ -150,11 +162,11 @@ def _place_first_week(home: Home, earliest: IsoWeek) -> None:
 
 
 def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
-    home = _open(folder)
+    places = load_settings(folder, os.environ).places
     suite = import_long_table(
         arguments.path, name=arguments.name or arguments.path.stem, holdout_share=arguments.holdout_share
     )
-    save_suite(suite, home.places.benchmark_suite)
+    save_suite(suite, places.benchmark_suite)
     counts = [f"{len(suite.tasks_of(split)):,} {split}" for split in ("practice", "holdout")]
     print(
         f"benchmark {suite.name}: {' and '.join(counts)} tasks, arms {', '.join(suite.arms)}, fingerprint {suite.fingerprint}"
@@ -164,7 +176,10 @@ def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
 
 def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
     first, last = parse_week_range(arguments.weeks)
+    load_settings(folder, os.environ)  # what is wrong with them is said here, not by the process that would trip over them
     status = run_backfill(folder, first, last, os.environ)
+    if status == NOTHING_RAN:
+        return 1
     print(*decision_lines(_open(folder), first, last), sep="\n")
     return status
 

@@ -12,6 +12,9 @@ from typing import NoReturn
 from memloop_assets.errors import BadInput
 from memloop_assets.weeks import IsoWeek
 
+NOTHING_RAN = 2
+"""Exit status of a backfill whose weeks were refused, after one line that says why."""
+
 _INSTANCE_FILE = "dagster.yaml"
 
 
@@ -27,7 +30,7 @@ def prepare_instance(home: Path) -> dict[str, str]:
 
 
 def run_backfill(home: Path, first: IsoWeek, last: IsoWeek, environment: Mapping[str, str]) -> int:
-    """Run every asset for a range of weeks in one run of one process; return its exit status."""
+    """Run every asset for a range of weeks in one run of one process; return its exit status: 0, 1 (it failed) or NOTHING_RAN."""
     command = [sys.executable, "-m", "memloop_assets.orchestration.backfill", str(first), str(last)]
     return subprocess.run(command, cwd=home, env={**environment, **prepare_instance(home)}, check=False).returncode
 

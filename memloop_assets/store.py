@@ -141,7 +141,7 @@ class Store:
             ) from error
         if hashlib.sha256(content).hexdigest() != manifest["files"][_PART]:
             raise CorruptData(_label(name, week), f"{path.name} is not what was written", _again(name))
-        return pq.read_table(pa.BufferReader(content), columns=list(columns) if columns else None)
+        return read_parquet(pa.BufferReader(content), columns)
 
     def manifest(self, name: str, week: IsoWeek | None) -> dict[str, Any]:
         """Return the manifest of the current generation; raises as ``read`` does."""
@@ -240,6 +240,15 @@ def hash_rows(table: pa.Table) -> str:
         else:
             digest.update(values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).tobytes())
     return digest.hexdigest()[:32]
+
+
+def read_parquet(source: pa.NativeFile | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file in the calling thread alone.
+
+    pyarrow's own threads, where they have run, now and then abort the process at its exit (apache/arrow issue 34314).
+    """
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        return file.read(columns=list(columns) if columns else None, use_threads=False)
 
 
 def make_folder(folder: Path) -> None:

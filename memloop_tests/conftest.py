@@ -5,6 +5,7 @@ The first week is told before anything imports the partitions, which read it whi
 
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("memloop", deadline=None, derandomize=True, print_blob=True)
@@ -12,3 +13,7 @@ settings.load_profile("memloop")
 
 os.environ["MEMLOOP_FIRST_WEEK"] = "2026-W02"
 os.environ.pop("MEMLOOP_HOME", None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew instead of comparing")

@@ -124,6 +124,7 @@ def run_weeks_through_dagster(  # noqa: PLR0913  # a run has this many sides
     folder: Path,
     first: IsoWeek,
     last: IsoWeek | None = None,
+    *,
     now: str = LONG_AFTER,
     assets: Sequence[str] | None = None,
     instance: dg.DagsterInstance | None = None,

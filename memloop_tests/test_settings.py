@@ -183,10 +183,10 @@ def test_a_value_out_of_its_bounds_is_refused(tmp_path: Path, toml: str, message
     assert message in refused(tmp_path, toml)
 
 
-def test_an_arm_is_priced_by_call_or_by_token_but_not_by_both_or_half(tmp_path: Path) -> None:
-    by_token = "usd_per_million_input_tokens = 2\nusd_per_million_output_tokens = 8\n"
-    assert "keep one of the two" in refused(tmp_path, f"[arms.x]\nusd_per_call = 1\n{by_token}")
-    for line in by_token.splitlines():
+def test_an_arm_is_priced_by_call_or_two_prices_but_not_by_both_or_half(tmp_path: Path) -> None:
+    two_prices = "usd_per_million_input_tokens = 2\nusd_per_million_output_tokens = 8\n"
+    assert "keep one of the two" in refused(tmp_path, f"[arms.x]\nusd_per_call = 1\n{two_prices}")
+    for line in two_prices.splitlines():
         assert "give input and output prices" in refused(tmp_path, f"[arms.x]\n{line}")
 
 

@@ -4,7 +4,6 @@ What happens when a writer is killed or the disk fails stands in ``test_store_fa
 """
 
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -153,8 +152,8 @@ def test_values_cannot_slip_from_one_cell_into_the_next() -> None:
 
 def test_the_two_zeros_are_one_value() -> None:
     minus, plus = ([{"thing_id": "a", "share_ratio": zero}] for zero in (-0.0, 0.0))
-    assert hash_rows(things(minus)) == hash_rows(things(plus))  # type: ignore[arg-type]  # rows of plain values
-    assert hash_rows(things([{"thing_id": "a"}])) != hash_rows(things(plus))  # type: ignore[arg-type]  # likewise
+    assert hash_rows(things(minus)) == hash_rows(things(plus))
+    assert hash_rows(things([{"thing_id": "a"}])) != hash_rows(things(plus))
 
 
 def test_a_generation_keeps_its_name_for_ever() -> None:
@@ -280,7 +279,7 @@ def test_a_rule_that_is_kept_is_in_the_publication_and_the_manifest(tmp_path: Pa
 
 def test_a_broken_rule_publishes_nothing_and_leaves_the_week_as_it_was(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(ContractBroken, match="things 2026-W12: no text: 2 texts. Fix: .*nothing was published"):
+    with pytest.raises(ContractBroken, match=r"things 2026-W12: no text: 2 texts. Fix: .*nothing was published"):
         publish(store, ROWS, rules=[no_text])
     assert files_under(tmp_path) == {}
     publish(store, ROWS[1:2], rules=[no_text])
@@ -300,7 +299,7 @@ def test_a_broken_contract_publishes_nothing_and_tells_every_broken_rule(tmp_pat
 
 
 def test_a_week_that_was_never_written_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(InputFailed, match="things 2026-W12: it was never materialised. Fix: materialise things again"):
+    with pytest.raises(InputFailed, match=r"things 2026-W12: it was never materialised. Fix: materialise things again"):
         Store(tmp_path).read("things", WEEK)
     assert not Store(tmp_path).is_readable("things", WEEK)
 
@@ -346,7 +345,7 @@ def test_altered_rows_are_never_returned(tmp_path: Path, change: str) -> None:
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         part.write_bytes({"flip": flipped, "cut": content[:-1], "empty": b""}[change])
     for named in (None, generation):
-        with pytest.raises(CorruptData, match="things 2026-W12: part-00000.parquet .*Fix: materialise things again"):
+        with pytest.raises(CorruptData, match=r"things 2026-W12: part-00000.parquet .*Fix: materialise things again"):
             store.read("things", WEEK, generation=named)
 
 
@@ -425,7 +424,7 @@ def test_a_second_process_that_writes_the_same_week_is_refused(tmp_path: Path) -
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(WriterConflict, match="things 2026-W12: another process is writing it. Fix: wait for"):
+        with pytest.raises(WriterConflict, match=r"things 2026-W12: another process is writing it. Fix: wait for"):
             publish(store, ROWS[:1])
         with pytest.raises(WriterConflict):
             store.record_failure("things", WEEK, BadInput("log", "line 3", "mend it"))
@@ -456,11 +455,11 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) 
     write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
     assert path.stat().st_ino != inode
-    assert os.listdir(tmp_path) == ["pointer.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["pointer.json"]
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match="folder"):
         write_atomically(tmp_path / "folder", b"three")
-    assert sorted(os.listdir(tmp_path)) == ["folder", "pointer.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "pointer.json"]
 
 
 def test_making_a_folder_makes_its_parents_and_is_content_with_one_that_is_there(tmp_path: Path) -> None:

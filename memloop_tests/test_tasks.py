@@ -21,7 +21,7 @@ ANY_TEXT = st.text(alphabet=st.characters(), max_size=60)
         ("Straße", "strasse"),
         ("ﬁx it", "fix it"),
         ("①②③", "123"),
-        ("ＦＵＬＬ　ｗｉｄｔｈ", "full width"),
+        ("\uff26\uff35\uff2c\uff2c\u3000\uff57\uff49\uff44\uff54\uff48", "full width"),
         ("Ångström", "ångström"),
         ("A\u030angstro\u0308m", "ångström"),
         ("ΣΊΣΥΦΟΣ", "σίσυφοσ"),

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from memloop_assets.benchmarks.suite import ArmOutcome, BenchmarkSuite, BenchmarkTask
 from memloop_assets.errors import BadInput
+from memloop_assets.store import read_parquet
 from memloop_assets.tasks import split_of_task, task_key
 
 _REQUIRED = ("task_id", "prompt", "arm", "reward")
@@ -86,8 +87,8 @@ def _read_parquet(path: Path) -> pa.Table:
     """Read the columns that a suite needs from a Parquet file."""
     import pyarrow.parquet as pq  # noqa: PLC0415 (only an import of a suite needs the reader)
 
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=[name for name in (*_REQUIRED, *_OPTIONAL) if name in file.schema_arrow.names])
+    known = pq.read_schema(path).names
+    return read_parquet(path, [name for name in (*_REQUIRED, *_OPTIONAL) if name in known])
 
 
 def _read_csv(path: Path) -> pa.Table:
@@ -97,6 +98,7 @@ def _read_csv(path: Path) -> pa.Table:
     as_text = dict.fromkeys((*_REQUIRED, *_OPTIONAL), pa.string())
     return csv.read_csv(
         path,
+        read_options=csv.ReadOptions(use_threads=False),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(column_types=as_text),
     )

@@ -1,5 +1,7 @@
 """The doorway of the room ``datasets``: two tables of examples, and the snapshot over all weeks."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 import pyarrow.compute as pc
 
@@ -9,7 +11,7 @@ from memloop_assets.datasets.snapshot import build_snapshot, read_window, window
 from memloop_assets.datasets.supervised import build_sft_examples
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES
 from memloop_assets.orchestration.resources import MemloopHome
-from memloop_assets.orchestration.table_metadata import known
+from memloop_assets.orchestration.table_metadata import MetadataValue, known
 from memloop_assets.orchestration.week_loop import Built, run_weeks, weekly_asset
 from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
@@ -29,7 +31,8 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
         rows, counts = build_sft_examples(
             opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
         )
-        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=counts)
+        shown = _left_out(counts, "known_failure_count", "low_quality_count")
+        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=shown)
 
     return run_weeks(context, opened, SFT_EXAMPLES, build)
 
@@ -47,7 +50,8 @@ def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.M
             opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
         )
         numbers = {"arm_count": len(pc.unique(rows["arm"])), "mean_reward": pc.mean(rows["reward"]).as_py()}
-        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata={**counts, **known(numbers)})
+        shown = {**_left_out(counts, "no_reward_count"), **known(numbers)}
+        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=shown)
 
     return run_weeks(context, opened, ROUTER_SAMPLES, build)
 
@@ -77,6 +81,15 @@ def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
         )
 
     return run_weeks(context, opened, DATASET_SNAPSHOT, build)
+
+
+def _left_out(counts: Mapping[str, int], *charted: str) -> dict[str, MetadataValue]:
+    """Return how many rows of a week teach nothing: the counts that chart every week, 0 included, and all of them as a list."""
+    listed = "\n".join(
+        f"- {count} x {reason.removesuffix('_count')}" for reason, count in sorted(counts.items()) if count
+    )
+    numbers = {name: counts.get(name, 0) for name in ("holdout_excluded_count", *charted)}
+    return {**numbers, "left_out": dg.MetadataValue.md(listed or "none")}
 
 
 def _week_inputs(store: Store, week: IsoWeek) -> tuple[HoldoutKeys, dict[str, str]]:

@@ -80,7 +80,7 @@ def read_samples(store: Store, week: IsoWeek) -> pa.Table:
         generation = generations[f"{ROUTER_SAMPLES.name} {example_week}"]
         rows = store.read(ROUTER_SAMPLES.name, IsoWeek.parse(example_week), generation=generation)
         wanted = named.filter(pc.equal(named["example_week"], example_week)).select(["example_id", "weight"])
-        parts.append(
-            rows.join(wanted, keys="example_id", join_type="inner").select(parts[0].column_names).cast(parts[0].schema)
-        )
+        places = pc.index_in(rows["example_id"], value_set=wanted["example_id"].combine_chunks())
+        weighed = rows.append_column("weight", wanted["weight"].take(places))
+        parts.append(weighed.filter(pc.is_valid(places)).cast(parts[0].schema))
     return pa.concat_tables(parts).sort_by("example_id")

@@ -1,7 +1,7 @@
 """A range of weeks in one run of one process: what ``memloop backfill`` starts as a subprocess.
 
 Run as ``python -m memloop_assets.orchestration.backfill 2026-W02 2026-W17``, with DAGSTER_HOME and MEMLOOP_HOME set. Exit status 0 when the
-run ended well (single weeks may still stand failed: they are printed), 1 when it did not.
+run ended well (single weeks may still stand failed: they are printed), 1 when it did not, 2 when the weeks were refused and nothing ran.
 """
 
 import logging
@@ -15,6 +15,7 @@ from memloop_assets.orchestration.partitions import offered_week
 from memloop_assets.orchestration.progress import ProgressPrinter
 from memloop_assets.orchestration.week_loop import PROGRESS
 
+_NOTHING_RAN = 2
 _QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
@@ -39,8 +40,8 @@ def main() -> int:
     try:
         is_well = run_range(sys.argv[1], sys.argv[2])
     except MemloopError as error:
-        print(error, file=sys.stderr)
-        return 1
+        print(f"memloop: {error}", file=sys.stderr)
+        return _NOTHING_RAN
     finally:
         printer.finish()
     return 0 if is_well else 1

@@ -24,7 +24,9 @@ def router_checkpoint(context: dg.AssetExecutionContext, home: MemloopHome) -> d
         config = (settings, opened.arm_prices)
         inputs = opened.store.input_of("dataset_snapshot", week)
         if not samples.num_rows:
-            return Built(ROUTER_CHECKPOINT.table([]), inputs, config=config, metadata={"sample_count": 0})
+            return Built(
+                ROUTER_CHECKPOINT.table([]), inputs, config=config, metadata={"sample_count": 0, "arm_count": 0}
+            )
         router = fit_router(samples, opened.arm_prices, settings)
         save_checkpoint(router, opened.places.router_versions)
         row = checkpoint_row(router, week, samples.num_rows)

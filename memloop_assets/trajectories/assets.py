@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import dagster as dg
+import pyarrow.compute as pc
 
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import picture
@@ -61,7 +62,11 @@ def quarantined_lines(context: dg.AssetExecutionContext, home: MemloopHome) -> d
     def build(week: IsoWeek) -> Built:
         table, reasons = quarantine_week(opened.landing, week)
         listed = "\n".join(f"- {count} x {reason}" for reason, count in reasons.most_common(20)) or "none"
-        metadata = {"quarantined_count": table.num_rows, "reasons": dg.MetadataValue.md(listed)}
+        metadata = {
+            "quarantined_file_count": len(pc.unique(table["source_id"])),
+            "quarantined_byte_count": pc.sum(table["byte_count"]).as_py() or 0,
+            "reasons": dg.MetadataValue.md(listed),
+        }
         return Built(table, opened.store.input_of("session_logs", week), metadata=metadata)
 
     return run_weeks(context, opened, QUARANTINED_LINES, build)

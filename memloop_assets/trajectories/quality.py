@@ -19,14 +19,37 @@ MEDIUM_FROM = 1.0
 class Gradable(Protocol):
     """What the grade looks at; a ``Trajectory`` and a row of the table ``trajectories`` both have it."""
 
-    user_message_count: int
-    assistant_message_count: int
-    tool_call_count: int
-    error_count: int
-    decision_count: int
-    has_successful_tool_call: bool
-    is_multi_step: bool
-    agent_confidence: float | None
+    @property
+    def user_message_count(self) -> int:
+        """Messages of people."""
+
+    @property
+    def assistant_message_count(self) -> int:
+        """Messages of the agent."""
+
+    @property
+    def tool_call_count(self) -> int:
+        """Tool calls."""
+
+    @property
+    def error_count(self) -> int:
+        """Error events."""
+
+    @property
+    def decision_count(self) -> int:
+        """Decision events."""
+
+    @property
+    def has_successful_tool_call(self) -> bool:
+        """A tool was called and no error was logged."""
+
+    @property
+    def is_multi_step(self) -> bool:
+        """More than one question and one answer."""
+
+    @property
+    def agent_confidence(self) -> float | None:
+        """The lowest confidence that the agent stated."""
 
 
 G = TypeVar("G", bound=Gradable)

@@ -65,6 +65,8 @@ def join_sources(sources: Sequence[Sequence[Event]]) -> tuple[list[Event], int]:
 
     Two equal lines of one source are two events.
     """
+    if len(sources) == 1:
+        return list(sources[0]), 0
     places: dict[tuple[str, datetime], set[int]] = {}
     for number, events in enumerate(sources):
         for event in events:

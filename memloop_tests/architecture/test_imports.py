@@ -49,6 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 DOORWAYS_MAY_ALSO = tuple(
     f"{PACKAGE}.orchestration.{name}" for name in ("partitions", "resources", "table_metadata", "week_loop")
 )
+# A program that is started as a process of its own and that nothing imports: it may load what everything else joins into.
+PROGRAMS = {f"{PACKAGE}.orchestration.backfill": {"definitions"}}
 CLIENT_ROOM_MODULES = {f"{PACKAGE}.routing.router", f"{PACKAGE}.routing.checkpoint"}
 CLIENT_SIDE = (
     *(f"{PACKAGE}.{name}" for name in ("client", "errors", "featuriser", "tasks", "weeks")),
@@ -95,7 +97,7 @@ def rooms_follow_the_flow(tree: Tree) -> Iterator[str]:
         own, other = top_of(module.name), top_of(target)
         if not is_ours(target) or own not in MAY_IMPORT or (module.is_doorway and target.startswith(DOORWAYS_MAY_ALSO)):
             return ""
-        return "" if other in MAY_IMPORT[own] else f"{own} stands before {other} in the flow, or below it"
+        return "" if other in MAY_IMPORT[own] | PROGRAMS.get(module.name, set()) else f"{own} stands before {other} in the flow, or below it"
 
     yield from objections(tree, refuses)
 

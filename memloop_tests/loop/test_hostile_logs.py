@@ -1,13 +1,15 @@
 """A folder of hostile logs through the command line and the loop: one line per mistake, no traceback, and no line lost."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from memloop_assets.cli import main
 from memloop_assets.home import Home
-from memloop_assets.weeks import weeks_between
+from memloop_assets.weeks import IsoWeek, weeks_between
 from memloop_tests.scenario import FIRST, attempt, open_at, run_weeks_through_dagster, write_log
 
 TABLES = ("session_logs", "trajectories", "quarantined_lines", "trajectory_quality")
@@ -19,30 +21,38 @@ def message(content: bytes) -> bytes:
     return b'{"type":"message","role":"user","content":"' + content + b'",' + STAMP + b"}\n"
 
 
-# name, the lines, how many of them are events and how many are quarantined with which reason
-HOSTILE: list[tuple[str, bytes, int, str]] = [
-    ("bom", b"\xef\xbb\xbf" + message(b"after a BOM"), 1, ""),
-    ("utf8", message(b"caf\xe9") + message(b"caf\xc3\xa9"), 1, "invalid UTF-8 at byte 46"),
-    ("nan", b'{"type":"outcome","reward":NaN,' + STAMP + b"}\n", 0, "NaN or Infinity"),
-    ("infinity", b'{"type":"outcome","cost_usd":-Infinity}\n', 0, "NaN or Infinity"),
-    ("two-on-a-line", message(b"a").strip() + message(b"b"), 0, "two objects on one line"),
-    ("half-written", message(b"whole") + b'{"type":"message","role":"us', 1, "cut off"),
-    ("long", message(MEGABYTES), 1, ""),
-    ("long-and-invalid", message(MEGABYTES)[:-3] + b"\n" + message(b"next"), 1, "cut off"),
-    ("no-object", b'[1, 2]\n"text"\nnull\n', 0, "not an object"),
-    ("blank-lines", b"\n  \n" + message(b"between") + b"\r\n\n", 1, ""),
-    ("nul", message(b"a")[:-3] + b"\x00\n", 0, "a NUL byte"),
-    ("not-json", b"not json\n{}\n", 0, "no event type"),
-    ("bad-reward", b'{"type":"outcome","reward":7}\n', 0, "reward 7"),
-    ("bad-stamp", message(b"when?").replace(STAMP, b'"timestamp":"yesterday"'), 1, ""),
+class Hostile(NamedTuple):
+    """A hostile file: how many of its lines are events all the same, and why the others are not."""
+
+    name: str
+    content: bytes
+    event_count: int
+    reason: str
+
+
+HOSTILE = [
+    Hostile("bom", b"\xef\xbb\xbf" + message(b"after a BOM"), 1, ""),
+    Hostile("utf8", message(b"caf\xe9") + message(b"caf\xc3\xa9"), 1, "invalid UTF-8 at byte 46"),
+    Hostile("nan", b'{"type":"outcome","reward":NaN,' + STAMP + b"}\n", 0, "NaN or Infinity"),
+    Hostile("infinity", b'{"type":"outcome","cost_usd":-Infinity}\n', 0, "NaN or Infinity"),
+    Hostile("two-on-a-line", message(b"a").strip() + message(b"b"), 0, "two objects on one line"),
+    Hostile("half-written", message(b"whole") + b'{"type":"message","role":"us', 1, "cut off"),
+    Hostile("long", message(MEGABYTES), 1, ""),
+    Hostile("long-and-invalid", message(MEGABYTES)[:-3] + b"\n" + message(b"next"), 1, "cut off"),
+    Hostile("no-object", b'[1, 2]\n"text"\nnull\n', 0, "not an object"),
+    Hostile("blank-lines", b"\n  \n" + message(b"between") + b"\r\n\n", 1, ""),
+    Hostile("nul", message(b"a")[:-3] + b"\x00\n", 0, "a NUL byte"),
+    Hostile("not-json", b"not json\n{}\n", 0, "no event type"),
+    Hostile("bad-reward", b'{"type":"outcome","reward":7}\n', 0, "reward 7"),
+    Hostile("bad-stamp", message(b"when?").replace(STAMP, b'"timestamp":"yesterday"'), 1, ""),
 ]
 
 
 def write_hostile(folder: Path) -> None:
     """Write every hostile file of the list into a folder of its own kind, an empty one and a directory named like a log."""
-    for name, content, _, _ in HOSTILE:
-        (folder / name).mkdir(parents=True)
-        (folder / name / "session_2026-01-06.jsonl").write_bytes(content)
+    for hostile in HOSTILE:
+        (folder / hostile.name).mkdir(parents=True)
+        (folder / hostile.name / "session_2026-01-06.jsonl").write_bytes(hostile.content)
     (folder / "session_2026-01-07.jsonl").write_bytes(b"")
     (folder / "session_2026-01-08.jsonl").mkdir()
 
@@ -51,10 +61,13 @@ def non_blank(content: bytes) -> int:
     return sum(bool(line.strip(b" \t\r\n")) for line in content.split(b"\n"))
 
 
-def accounted_lines(home: Home, weeks: list[object], duplicates: int = 0) -> int:
+def accounted_lines(home: Home, weeks: Iterable[IsoWeek], duplicate_count: int = 0) -> int:
     """Return the events in trajectories and the quarantined lines of some weeks, and the duplicates that were told."""
-    events = sum(sum(home.store.read("trajectories", week)["event_count"].to_pylist()) for week in weeks)  # type: ignore[arg-type]
-    return events + sum(home.store.read("quarantined_lines", week).num_rows for week in weeks) + duplicates  # type: ignore[arg-type]
+    events = quarantined = 0
+    for week in weeks:
+        events += sum(home.store.read("trajectories", week)["event_count"].to_pylist())
+        quarantined += home.store.read("quarantined_lines", week).num_rows
+    return events + quarantined + duplicate_count
 
 
 def test_a_folder_of_hostile_logs_loses_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,25 +79,27 @@ def test_a_folder_of_hostile_logs_loses_no_line(tmp_path: Path, capsys: pytest.C
     assert run_weeks_through_dagster(tmp_path / "home", FIRST, assets=TABLES).success
     home = open_at(tmp_path / "home")
     assert home.landing.weeks() == [FIRST]
-    expected = sum(non_blank(content) for _, content, _, _ in HOSTILE)
+    expected = sum(non_blank(hostile.content) for hostile in HOSTILE)
     assert accounted_lines(home, [FIRST]) == expected
-    assert home.store.read("quarantined_lines", FIRST).num_rows == expected - sum(n for _, _, n, _ in HOSTILE)
+    assert home.store.read("quarantined_lines", FIRST).num_rows == expected - sum(
+        hostile.event_count for hostile in HOSTILE
+    )
 
 
-@pytest.mark.parametrize(("name", "content", "event_count", "reason"), HOSTILE, ids=[name for name, *_ in HOSTILE])
+@pytest.mark.parametrize("hostile", HOSTILE, ids=[hostile.name for hostile in HOSTILE])
 def test_each_hostile_file_is_told_as_what_it_is_and_never_with_a_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, event_count: int, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], hostile: Hostile
 ) -> None:
-    path = tmp_path / f"{name}_2026-01-06.jsonl"
-    path.write_bytes(content)
+    path = tmp_path / f"{hostile.name}_2026-01-06.jsonl"
+    path.write_bytes(hostile.content)
     assert main(["--home", str(tmp_path / "home"), "ingest", str(path)]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert f"{non_blank(content)} lines" in said.out
-    assert reason in said.out
+    assert f"{non_blank(hostile.content)} lines" in said.out
+    assert hostile.reason in said.out
     assert "Traceback" not in said.out
     rejected = [line for line in said.out.splitlines() if line.startswith("  line ")]
-    assert len(rejected) == non_blank(content) - event_count
+    assert len(rejected) == non_blank(hostile.content) - hostile.event_count
     assert all(len(line) < 200 for line in rejected), "a rejected line of megabytes is shown by its beginning"
 
 
@@ -128,6 +143,6 @@ def test_lines_across_weeks_and_before_the_first_week_are_all_landed(
     last = FIRST.shift(4)
     assert run_weeks_through_dagster(tmp_path / "home", FIRST, last, assets=TABLES).success
     home = open_at(tmp_path / "home")
-    assert accounted_lines(home, list(weeks_between(FIRST, last))) == len(later)
+    assert accounted_lines(home, weeks_between(FIRST, last)) == len(later)
     assert json.loads(home.store.read("trajectories", last)["messages_json"][0].as_py())[0]["content"] == "Request 3"
     assert FIRST.shift(-3) in home.landing.weeks()

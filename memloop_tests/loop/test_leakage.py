@@ -88,8 +88,7 @@ def test_low_grades_and_known_failures_are_samples_and_never_supervised_examples
     for week in WEEKS:
         trajectories = {row["trajectory_id"]: row for row in home.store.read("trajectories", week).to_pylist()}
         tiers = {
-            row["trajectory_id"]: row["quality_tier"]
-            for row in home.store.read("trajectory_quality", week).to_pylist()
+            row["trajectory_id"]: row["quality_tier"] for row in home.store.read("trajectory_quality", week).to_pylist()
         }
         failed = {name for name, row in trajectories.items() if row["is_known_failure"]}
         low = {name for name, tier in tiers.items() if tier == "LOW"}
@@ -116,4 +115,4 @@ def test_only_live_and_review_lines_teach(tmp_path: Path, origin: Origin) -> Non
     for table in TEACHING:
         assert bool(home.store.read(table, FIRST).num_rows) == teaches
     for table in ("sft_examples", "router_samples"):
-        assert told(result, table, "other_origin_count") == [0 if teaches else 5]
+        assert told(result, table, "left_out") == ["none" if teaches else "- 5 x other_origin"]

@@ -114,12 +114,10 @@ def test_any_assistant_name_will_do(role: str) -> None:
         (b'{"type":"error","error":"a"}{"type":"error","error":"b"}', "two objects on one line"),
         (b'{"type":"error","error":"a"} {"type":"error","error":"b"}', "two objects on one line"),
         (HALF_MISSING, "cut off: the object never ends"),
-        (b"not json", "not JSON (unexpected character, expected a JSON value)"),
         (b"[1, 2]", "a JSON list, not an object"),
         (b'"text"', "a JSON str, not an object"),
         (b"null", "a JSON NoneType, not an object"),
         (b"7", "a JSON int, not an object"),
-        (b'{"type":"outcome","cost_usd":1e999}', "not JSON (number is infinity when parsed as double)"),
         (b"{}", "no event type"),
         (b'{"type":null}', "no event type"),
         (b'{"type":"thought"}', "unknown event type 'thought'"),
@@ -128,6 +126,11 @@ def test_any_assistant_name_will_do(role: str) -> None:
 )
 def test_a_line_that_is_no_event_is_rejected_whole_with_its_reason(line: bytes, reason: str) -> None:
     assert reason_of(line) == reason
+
+
+@pytest.mark.parametrize("line", [b"not json", b'{"type":"outcome","cost_usd":1e999}', b"{'type': 'outcome'}", b"{]}"])
+def test_any_other_line_that_is_no_json_says_so_in_the_words_of_the_parser(line: bytes) -> None:
+    assert reason_of(line).startswith("not JSON (")
 
 
 @pytest.mark.parametrize(
@@ -269,12 +272,14 @@ def test_stamps_are_read_as_utc(stamp: object, zone: str, expected: str) -> None
 
 @pytest.mark.parametrize(
     "stamp",
-    ["yesterday", "", "2026-13-01", "12:00", True, [1], {"s": 1}, 1e300, -5, 0, 12.5, 1773748800500000, 10**25]
-    + ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59-05:00", "2200-01-01T00:00:00Z"],
+    [
+        *("yesterday", "", "2026-13-01", "12:00", True, [1], {"s": 1}, 1e300, -5, 0, 12.5, 1773748800500000, 10**25),
+        *("0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59-05:00", "2200-01-01T00:00:00Z"),
+    ],
 )
 def test_a_stamp_that_is_none_gives_way_to_the_line_before_then_to_the_file_and_is_kept(stamp: object) -> None:
     odd = {**logged("message", None), "timestamp": stamp}
-    first, second, third, fourth = read_all(READER, as_lines([odd, logged("message"), odd, logged("message", None)]))
+    first, _, third, fourth = read_all(READER, as_lines([odd, logged("message"), odd, logged("message", None)]))
     assert isinstance(first, list)
     assert isinstance(third, list)
     assert isinstance(fourth, list)

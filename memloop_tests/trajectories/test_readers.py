@@ -55,7 +55,11 @@ SHAPES = {
 
 each_format = pytest.mark.parametrize("name", sorted(READERS))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
@@ -201,7 +205,7 @@ def test_reading_from_the_middle_says_what_reading_the_whole_says_there(name: st
 
 @each_format
 def test_what_was_written_after_the_end_that_is_asked_for_is_not_looked_at(name: str) -> None:
-    reader, content = READERS[name], sample(name)
+    reader, content = READERS[name], sample(name).rstrip(b"\n")[: -3 if SHAPES[name].is_made_of_lines else None]
     grown = lines_of(reader, content + b'{"half a line', end=len(content))
     assert grown == lines_of(reader, content)
     assert max(line.end_offset for line in grown) <= len(content)
@@ -238,13 +242,13 @@ def test_reading_twice_gives_the_same(name: str) -> None:
 def test_a_file_of_garbage_is_refused_with_a_fix_or_rejected_line_by_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "garbage.jsonl"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00 not a log\n\n%PDF-1.7\n")
-    try:
-        report = check_file(path, ReadOptions(format=name, arm="a", start_week=WEEK))
-    except BadInput as error:
-        assert error.fix
-        assert not SHAPES[name].is_made_of_lines
-    else:
-        assert report.line_count == report.rejected_count == len(report.rejected) == 4
+    options = ReadOptions(format=name, arm="a", start_week=WEEK)
+    if not SHAPES[name].is_made_of_lines:
+        with pytest.raises(BadInput, match="Fix: "):
+            check_file(path, options)
+        return
+    report = check_file(path, options)
+    assert report.line_count == report.rejected_count == len(report.rejected) == 4
 
 
 @each_format

@@ -143,7 +143,9 @@ def test_a_long_file_runs_over_into_the_next_week(tmp_path: Path) -> None:
     assert (cut(WEEK), cut(WEEK.shift(1))) == (1008, 1)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real tau-bench file is not on this machine (not part of the repository)")
+@pytest.mark.skipif(
+    not REAL.exists(), reason="the real tau-bench file is not on this machine (not part of the repository)"
+)
 def test_the_real_file_gives_200_trajectories_and_loses_no_event(tmp_path: Path) -> None:
     landing = landing_at(tmp_path)
     report = landing.ingest(REAL, OPTIONS)

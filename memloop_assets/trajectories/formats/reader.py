@@ -65,7 +65,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One line that could not be read, whole, with the reason; ``at`` is the stamp of the line before it."""
+    """One line that could not be read, whole, with the reason; ``at`` is its own stamp, or without one that of the line before."""
 
     line_number: int
     at: datetime
