@@ -176,7 +176,9 @@ def _memloop(folder: Path, *words: str) -> float:
 def _count_rows(home: Home) -> dict[str, int]:
     """Return the rows of the weekly tables over all weeks, and of the last snapshot's samples."""
     weeks = home.store.weeks("router_samples")
-    counts = {name: sum(home.store.read(name, w).num_rows for w in weeks) for name in ("trajectories", "router_samples")}
+    counts = {
+        name: sum(home.store.read(name, w).num_rows for w in weeks) for name in ("trajectories", "router_samples")
+    }
     return {**counts, "snapshot": read_samples(home.store, weeks[-1]).num_rows}
 
 
@@ -228,7 +230,7 @@ def _bootstrap(
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean of some seeds' values with its 95 % t interval; without bounds (NaN) for one seed."""
-    from scipy import stats  # noqa: PLC0415, TID253 — a benchmark may load what the product's modules may not
+    from scipy import stats
 
     mean = float(np.mean(values))
     if len(values) < 2:
@@ -255,7 +257,8 @@ def run_variant(questions: Sequence[Question], variant: str, seeds: int) -> None
         )
         rows = " = ".join(f"{number:,} {name}" for name, number in one.rows.items())
         print(
-            f"          rows {rows}; its own rule serves {one.served}; backfill = {one.fits:.0f} fits of CPU", flush=True
+            f"          rows {rows}; its own rule serves {one.served}; backfill = {one.fits:.0f} fits of CPU",
+            flush=True,
         )
     mean, lower, upper = mean_interval([one.apgr for one in measured])
     target = TARGETS[variant]

@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     ui = commands.add_parser("ui", help="serve the Dagster UI of the home until interrupted")
     ui.add_argument("--port", type=int, default=3000, help="port on 127.0.0.1 (default: 3000)")
-    ui.set_defaults(run=lambda arguments, folder: become_ui(folder, arguments.port, os.environ))
+    ui.set_defaults(run=_ui)
 
     demo = commands.add_parser("demo", help="a simulated fleet, in a home of its own")
     demo.add_argument("--weeks", type=int, default=16, help="closed weeks to simulate (default: 16)")
@@ -176,7 +176,7 @@ def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
 
 def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
     first, last = parse_week_range(arguments.weeks)
-    load_settings(folder, os.environ)  # what is wrong with them is said here, not by the process that would trip over them
+    load_settings(folder, os.environ)  # what is wrong with them is said here, in one line, not by the process to come
     status = run_backfill(folder, first, last, os.environ)
     if status == NOTHING_RAN:
         return 1
@@ -187,6 +187,11 @@ def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
 def _status(_arguments: argparse.Namespace, folder: Path) -> int:
     print(*status_lines(_open(folder)), sep="\n")
     return 0
+
+
+def _ui(arguments: argparse.Namespace, folder: Path) -> int:
+    load_settings(folder, os.environ)
+    become_ui(folder, arguments.port, os.environ)
 
 
 def _demo(arguments: argparse.Namespace, folder: Path) -> int:

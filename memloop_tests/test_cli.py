@@ -48,6 +48,7 @@ def memloop_process(home: Path, *arguments: str, **environment: str) -> subproce
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
         env={**kept, "OMP_NUM_THREADS": "1", **environment},
     )
 
@@ -68,9 +69,7 @@ def tau_bench_file(folder: Path) -> Path:
 def test_ingest_says_what_it_read_and_what_comes_next(tmp_path: Path, capsys: Said) -> None:
     assert memloop(tmp_path / "home", "ingest", small_log(tmp_path)) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == (
-        "session_2026-01-05.jsonl: new, 12 lines (6 message, 3 outcome, 3 route), 2026-W02..2026-W02"
-    )
+    assert said[0] == ("session_2026-01-05.jsonl: new, 12 lines (6 message, 3 outcome, 3 route), 2026-W02..2026-W02")
     assert said[-1] == "next: memloop backfill 2026-W02..2026-W02"
     assert memloop(tmp_path / "home", "ingest", tmp_path / "session_2026-01-05.jsonl") == 0
     assert "unchanged" in capsys.readouterr().out
@@ -158,7 +157,7 @@ def test_a_mistake_is_one_line_with_its_fix_and_exit_status_one(
     assert said.out == ""
 
 
-@pytest.mark.parametrize("command", [["status"], ["ingest", "log.jsonl"], ["backfill", "2026-W02"], ["ui"]])
+@pytest.mark.parametrize("command", [["status"], ["ingest", "log.jsonl"], ["backfill", "2026-W02"]])
 def test_wrong_settings_are_one_line_whatever_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said, command: list[str]
 ) -> None:
@@ -169,6 +168,14 @@ def test_wrong_settings_are_one_line_whatever_the_command(
     assert capsys.readouterr().err == (
         "memloop: memloop.toml: key 'first_weak' is not known. Fix: did you mean 'first_week'?\n"
     )
+
+
+def test_wrong_settings_are_told_before_the_ui_starts(tmp_path: Path) -> None:
+    write_settings(tmp_path / "home", "first_week = 2026")
+    done = memloop_process(tmp_path / "home", "ui")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("memloop: memloop.toml: first_week = 2026 is not a ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_file_that_cannot_be_read_does_not_keep_the_others_out(tmp_path: Path, capsys: Said) -> None:

@@ -114,6 +114,14 @@ def test_half_of_a_key_may_repeat() -> None:
     assert violations(thing("a"), thing("b"), {**thing("a"), "week": "2026-W13"}) == []
 
 
+def test_in_a_key_that_may_be_null_null_equals_only_null() -> None:
+    by_kind = replace(THINGS, key=("kind", "thing_id"))
+    rows = [thing("a"), thing("a", kind="tool"), thing("a", kind="model"), thing("b")]
+    assert by_kind.violations(by_kind.conform(by_kind.table(rows))) == []
+    found = by_kind.violations(by_kind.conform(by_kind.table([*rows, thing("b"), thing("a", kind="tool")])))
+    assert found == ["key ('kind', 'thing_id') repeats in 2 rows"]
+
+
 def test_conforming_orders_rows_by_key_and_columns_by_contract_in_one_chunk() -> None:
     rows = [thing("b"), {**thing("a"), "week": "2026-W13"}, thing("a")]
     parts = [THINGS.table([row]).select(THINGS.schema.names[::-1]) for row in rows]

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from memloop_assets.state import LEDGER, LOG_SPANS, METADATA, State
-from memloop_tests.writers import open_home_and_append, run_at_once
+from memloop_tests.writers import open_homes_and_append, run_at_once
 
 
 def a_span(source_id: str = "s", week: str = "2026-W12") -> dict[str, object]:
@@ -118,12 +118,12 @@ def test_the_ledger_takes_one_decision_per_week(tmp_path: Path) -> None:
     state.close()
 
 
-def test_eight_processes_open_a_fresh_home_at_once(tmp_path: Path) -> None:
-    database = tmp_path / "data" / "state.sqlite"
-    assert run_at_once(open_home_and_append, database, count=8) == ["appended"] * 8
-    state = State(database)
-    with state.engine.connect() as connection:
-        found = connection.execute(sa.select(LOG_SPANS.c.source_id).order_by(LOG_SPANS.c.source_id)).scalars().all()
-        assert connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 1
-    assert found == [f"s{number}" for number in range(8)]
-    state.close()
+def test_eight_processes_open_fresh_homes_at_once(tmp_path: Path) -> None:
+    databases = [tmp_path / f"home {number}" / "data" / "state.sqlite" for number in range(2)]
+    assert run_at_once(open_homes_and_append, databases, count=8) == ["appended"] * 8
+    for database in databases:
+        state = State(database)
+        with state.engine.connect() as connection:
+            assert sorted(connection.execute(sa.select(LOG_SPANS.c.source_id)).scalars()) == [f"s{n}" for n in range(8)]
+            assert connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 1
+        state.close()

@@ -139,21 +139,17 @@ def publish_against_others(pipe: Connection, root: Path, number: int) -> None:
     pipe.send(outcomes)
 
 
-def open_home_and_append(pipe: Connection, database: Path, number: int) -> None:
+def open_homes_and_append(pipe: Connection, databases: list[Path], number: int) -> None:
+    spans = sa.insert(LOG_SPANS).values(
+        source_id=f"s{number}", week=str(WEEK), start_offset=0, end_offset=9, start_line=1, line_count=1
+    )
     pipe.send("ready")
     pipe.recv()
-    state = State(database)
-    row = {
-        "source_id": f"s{number}",
-        "week": str(WEEK),
-        "start_offset": 0,
-        "end_offset": 9,
-        "start_line": 1,
-        "line_count": 1,
-    }
-    with state.transaction() as connection:
-        connection.execute(sa.insert(LOG_SPANS).values(row))
-    state.close()
+    for database in databases:
+        state = State(database)
+        with state.transaction() as connection:
+            connection.execute(spans)
+        state.close()
     pipe.send("appended")
 
 

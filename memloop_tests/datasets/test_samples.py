@@ -70,7 +70,7 @@ def test_every_trajectory_is_a_sample_or_counted() -> None:
     for held in (NOBODY, holdout):
         rows, counts = build_router_samples(trajectories(*given), graded, held)
         assert rows.num_rows + sum(counts.values()) == 57
-    assert (rows.num_rows, counts) == (7, {"holdout_excluded_count": 50})
+    assert (rows.num_rows, counts) == (7, {"holdout_excluded_count": 42, "no_task_count": 8})
 
 
 def test_a_week_without_trajectories_gives_a_table_without_rows() -> None:

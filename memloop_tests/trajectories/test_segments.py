@@ -109,6 +109,15 @@ OPENERS: tuple[EventKind, ...] = ("route", "message")
 CLOSING: tuple[EventKind, ...] = ("outcome", "error", "tool_call", "decision")
 
 
+def test_what_an_outcome_closed_before_any_task_is_no_preamble_of_the_next_task() -> None:
+    events = [
+        event("message", after(0), 1, session_id="s"),
+        event("outcome", after(1), 2, session_id="s"),
+        event("message", after(2), 3, session_id="s", task_id="a"),
+    ]
+    assert cut(events) == [[1, 2], [3]]
+
+
 @pytest.mark.parametrize("opener", OPENERS)
 def test_an_outcome_closes_an_attempt_and_the_next_request_opens_another(opener: EventKind) -> None:
     events = [
@@ -159,6 +168,14 @@ def test_an_outcome_of_a_decision_crosses_the_end_of_the_week() -> None:
         event("outcome", SUNDAY_NIGHT + timedelta(days=2), 2, decision_id="d"),
     ]
     assert cut(events) == cut_each_week(events) == [[1, 2]]
+
+
+def test_an_outcome_that_comes_later_than_sessions_are_silent_is_left_alone() -> None:
+    days = {1: 0.0, 2: 3.0, 3: 6.9, 4: 7.0, 5: 7.1}
+    events = [event("message", after(days=day), line, session_id="s") for line, day in days.items() if line in (2, 3)]
+    events.append(event("route", after(days=days[1]), 1, session_id="s", decision_id="d"))
+    events += [event("outcome", after(days=days[line]), line, decision_id="d") for line in (4, 5)]
+    assert (cut(events), cut(events, WEEK.shift(1))) == ([[1, 2, 3, 4]], [[5]])
 
 
 def test_a_decision_that_nothing_else_names_is_a_lane_of_its_own() -> None:
@@ -236,33 +253,34 @@ def streams(draw: st.DrawFn) -> list[Event]:
     return found
 
 
-def _tied(*days: float) -> list[Event]:
-    """Return the case that once was lost or doubled: a decision tied to a session weeks away from the event that names only it."""
-    tie, spoken, outcome = (WEEK.start + timedelta(days=day) for day in days)
-    return sorted(
-        [
-            event("route", tie, 1, session_id="a", decision_id="d"),
-            event("message", spoken, 2, session_id="a"),
-            event("outcome", outcome, 3, decision_id="d"),
-        ],
-        key=lambda part: part.at,
-    )
+def _tied(tie: float, outcome: float, *spoken: float) -> list[Event]:
+    """Return a session and an outcome that names only its decision, at days from the start of a week: once lost, or counted twice."""
+    days = {1: tie, 2: outcome, **dict(enumerate(spoken, start=3))}
+    at = {line: WEEK.start + timedelta(days=day) for line, day in days.items()}
+    events = [
+        event("route", at[1], 1, session_id="a", decision_id="d"),
+        event("outcome", at[2], 2, decision_id="d"),
+        *(event("message", at[line], line, session_id="a") for line in days if line > 2),
+    ]
+    return sorted(events, key=lambda part: part.at)
 
 
 @given(streams(), st.sampled_from([timedelta(days=7), timedelta(hours=12), timedelta(seconds=61)]))
 @settings(max_examples=200)
-@example(_tied(1, 20, 22), timedelta(days=7))
-@example(_tied(15, 6, 8), timedelta(days=7))
-@example(_tied(6.5, 13, 13.5), timedelta(days=7))
+@example(_tied(1, 22, 20), timedelta(days=7))
+@example(_tied(15, 8, 6), timedelta(days=7))
+@example(_tied(6.9, 12, 15, 21.5), timedelta(days=7))
+@example(_tied(1, 21.5, 28.2, 35.1), timedelta(days=7))
 def test_cutting_each_week_alone_puts_every_event_into_one_trajectory_as_cutting_everything_does(
     events: list[Event], id_silence: timedelta
 ) -> None:
     rules = CutRules(id_silence=id_silence)
     alone = cut_each_week(events, rules)
-    assert Counter(chain.from_iterable(alone)) == Counter(part.line_number for part in events)
+    at = {part.line_number: part.at for part in events}
+    assert Counter(chain.from_iterable(alone)) == Counter(at.keys())
     assert alone == [part for week in weeks_of(events) for part in cut(events, week, rules)]
     for part in alone:
-        stamps = [events[line - 1].at for line in part]
+        stamps = [at[line] for line in part]
         assert stamps == sorted(stamps)
         assert stamps[-1] < IsoWeek.of(stamps[0]).shift(1 + WEEKS_AFTER).start
 

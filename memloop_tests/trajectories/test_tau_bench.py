@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,6 @@ from memloop_assets.trajectories.cutting import CutWeek, cut_week
 from memloop_assets.trajectories.formats.reader import Event, Rejected
 from memloop_assets.trajectories.formats.tau_bench import TauBenchReader
 from memloop_assets.trajectories.sources import ReadOptions, check_file
-from memloop_assets.weeks import IsoWeek
 from memloop_tests.trajectories.samples import FACTS, WEEK, landing_at, lines_of, read_all
 
 READER = TauBenchReader()
@@ -131,16 +129,17 @@ def test_two_files_of_one_folder_never_share_a_session_though_their_stamps_and_i
     assert counts["duplicate_event_count"] == 0
 
 
-def test_a_long_file_runs_over_into_the_next_week(tmp_path: Path) -> None:
+def test_a_long_file_runs_over_into_the_next_week_and_so_does_its_last_run_of_the_first(tmp_path: Path) -> None:
+    runs = [run_of(number) for number in range(1009)]
+    runs[1007] = run_of(1007, traj=[{"role": "user", "content": "Hello?"}] * 700)  # from Sunday 23:50, a second each
     path = tmp_path / "runs.json"
-    path.write_text(json.dumps([run_of(number) for number in range(1009)]))
+    path.write_text(json.dumps(runs))
     landing = landing_at(tmp_path)
-    assert {str(week): span.line_count for week, span in landing.ingest(path, OPTIONS).spans.items()} == {
-        "2026-W12": 1008,
-        "2026-W13": 1,
-    }
-    cut: Callable[[IsoWeek], int] = lambda week: cut_week(CutWeek(landing, LogSettings()), week, {})[0].num_rows  # noqa: E731
-    assert (cut(WEEK), cut(WEEK.shift(1))) == (1008, 1)
+    spans = landing.ingest(path, OPTIONS).spans
+    assert {str(week): span.line_count for week, span in spans.items()} == {"2026-W12": 1008, "2026-W13": 2}
+    first, second = (cut_week(CutWeek(landing, LogSettings()), week, {})[0] for week in (WEEK, WEEK.shift(1)))
+    assert (first.num_rows, second.num_rows) == (1008, 1)
+    assert max(first["event_count"].to_pylist()) == 702
 
 
 @pytest.mark.skipif(

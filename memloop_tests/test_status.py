@@ -1,0 +1,56 @@
+"""What ``memloop status`` tells: settings with their values, weeks, champion, and whatever does not stand well."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from memloop_assets.errors import InputFailed
+from memloop_assets.state import LEDGER
+from memloop_assets.status import decision_line, decision_lines, status_lines
+from memloop_tests.scenario import FIRST, LAST_RUN, decisions, finished_home, open_at
+
+
+def test_every_setting_is_shown_with_its_value_also_where_it_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "memloop.toml").write_text("[promotion]\nmin_new_samples = 7\n")
+    text = "\n".join(status_lines(open_at(tmp_path)))
+    assert '"min_new_samples": 7' in text
+    assert '"required_task_count": 100' in text
+    assert '"ridge_strength"' in text
+    assert '"retention_weeks": 26' in text
+
+
+def test_a_full_home_tells_its_weeks_and_decisions(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    text = "\n".join(status_lines(home))
+    promoted = sum(outcome == "promote" for outcome in decisions(home).values())
+    assert f"decided   5 weeks, {promoted} promoted" in text
+    assert f"trajectories         5 weeks, newest {LAST_RUN}" in text
+    assert "failed" not in text
+    assert "is not as it was written" not in text
+
+
+def test_a_failed_week_is_listed_with_its_reason(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    home.store.record_failure("sft_examples", LAST_RUN, InputFailed("trajectories", "it is gone", "bring it back"))
+    assert any(
+        line == f"  failed  {LAST_RUN}: trajectories: it is gone. Fix: bring it back" for line in status_lines(home)
+    )
+
+
+def test_a_ledger_that_was_edited_is_told(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    with home.state.transaction() as connection:
+        names = connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
+        for name in names:  # they keep the ledger append-only; who edits a database file can drop them
+            connection.execute(sa.text(f"DROP TRIGGER {name}"))
+        connection.execute(sa.update(LEDGER).where(LEDGER.c.week == str(LAST_RUN)).values(reason="because"))
+    assert f"ledger    row 5 ({LAST_RUN}) is not as it was written" in list(status_lines(home))
+
+
+def test_a_decided_week_is_one_line_and_an_undecided_one_says_so(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    _heading, *lines = decision_lines(home, FIRST, LAST_RUN.shift(1))
+    assert [line.split()[1] for line in lines[:-1]] == list(decisions(home).values())
+    assert all("\n" not in line for line in lines)
+    assert lines[-1] == f"{LAST_RUN.shift(1)}  -        it was never materialised"
+    assert home.ledger.champion_as_of() in decision_line(home, LAST_RUN)
