@@ -1,72 +1,25 @@
 """The store: content-addressed generations, publication after judgement, and readers that trust nothing on disk.
 
-What happens when a writer is killed or the disk fails stands in ``test_store_faults.py``.
+How a generation gets its name is tested in ``test_store_generations.py``, killed writers and full disks in ``test_store_faults.py``.
 """
 
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from memloop_assets.contracts import Column, TableContract
 from memloop_assets.errors import BadInput, ContractBroken, CorruptData, InputFailed, WriterConflict
 from memloop_assets.store import Provenance, Publication, Store, Verdict, hash_rows, make_folder, write_atomically
 from memloop_assets.weeks import IsoWeek
+from memloop_tests.things import ROWS, SOME_ROWS, THINGS, Row, things
 
 WEEK = IsoWeek(2026, 12)
 SOURCE = Provenance({"logs 2026-W12": "f" * 32}, "1.2.3", "abc", 7)
-THINGS = TableContract(
-    name="things",
-    row="one thing",
-    key=("thing_id",),
-    columns=(
-        Column("thing_id", "string", "identity"),
-        Column("text", "string", "text", nullable=True),
-        Column("part_count", "int", "parts", nullable=True),
-        Column("share_ratio", "float", "share", nullable=True),
-        Column("is_known", "bool", "whether it is known", nullable=True),
-        Column("seen_at", "time", "when it was seen", nullable=True),
-    ),
-)
-Row = dict[str, object]
-ROWS: list[Row] = [
-    {"thing_id": "a", "text": "x", "part_count": 1, "share_ratio": 0.5, "is_known": True, "seen_at": None},
-    {"thing_id": "b", "text": None, "part_count": None, "share_ratio": None, "is_known": None, "seen_at": None},
-    {
-        "thing_id": "c",
-        "text": "",
-        "part_count": 0,
-        "share_ratio": 0.0,
-        "is_known": False,
-        "seen_at": datetime(2026, 3, 17, tzinfo=UTC),
-    },
-]
-
-_values = {
-    "text": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
-    "part_count": st.none() | st.integers(-(2**63), 2**63 - 1),
-    "share_ratio": st.none() | st.floats(allow_nan=False, allow_infinity=False),
-    "is_known": st.none() | st.booleans(),
-    "seen_at": st.none()
-    | st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1)).map(lambda d: d.replace(tzinfo=UTC)),  # noqa: DTZ001
-}
-some_rows = st.lists(
-    st.fixed_dictionaries({"thing_id": st.text(st.characters(exclude_categories=["Cs"]), max_size=4), **_values}),
-    max_size=12,
-    unique_by=lambda row: row["thing_id"],
-)
-
-
-def things(rows: list[Row]) -> pa.Table:
-    return THINGS.conform(THINGS.table(rows))
 
 
 def publish(store: Store, rows: list[Row], week: IsoWeek | None = WEEK, **others: object) -> Publication:
@@ -81,91 +34,10 @@ def generation_folder(store: Store) -> Path:
     return store.root / "things" / "2026-W12" / str(store.generation("things", WEEK))
 
 
-# the name of a generation
-
-
-@given(some_rows, st.randoms(use_true_random=False), st.integers(1, 4))
-def test_a_generation_is_the_same_in_any_row_order_and_any_chunks(rows: list[Row], random: object, size: int) -> None:
-    shuffled = list(rows)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis draws a random.Random
-    parts = [THINGS.table(shuffled[start : start + size]) for start in range(0, len(shuffled), size)]
-    chunked = pa.concat_tables([*parts, THINGS.table([])])
-    assert hash_rows(THINGS.conform(chunked)) == hash_rows(things(rows))
-
-
-@given(some_rows, st.integers(0, 3), st.integers(0, 3))
-def test_a_slice_hashes_as_its_rows_do(rows: list[Row], before: int, after: int) -> None:
-    padding = [{"thing_id": f"~~~~~{place}", "text": "padding", "part_count": 9} for place in range(before + after)]
-    table = THINGS.table(
-        padding[:before] + sorted(rows, key=lambda row: str(row["thing_id"]).encode()) + padding[before:]
-    )
-    assert hash_rows(table.slice(before, len(rows))) == hash_rows(things(rows))
-
-
-@given(some_rows)
-def test_what_arrow_keeps_under_a_null_and_how_it_encodes_strings_do_not_matter(rows: list[Row]) -> None:
-    table = things(rows)
-    littered = []
-    for column in table.columns:
-        present = np.array([value is not None for value in column.to_pylist()], dtype=bool)
-        bitmap = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
-        littered.append(_with_litter(column.combine_chunks(), bitmap))
-    assert hash_rows(pa.table(littered, schema=table.schema)) == hash_rows(table)
-    encoded = table.set_column(1, "text", table["text"].dictionary_encode())
-    assert hash_rows(THINGS.conform(encoded)) == hash_rows(table)
-
-
-def _with_litter(values: pa.Array, bitmap: pa.Buffer) -> pa.Array:
-    """Return equal values whose null slots hold litter instead of zeros."""
-    if isinstance(values, pa.ChunkedArray):
-        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
-    if pa.types.is_large_string(values.type):
-        full = pa.array([f"litter{n}" if v is None else v for n, v in enumerate(values.to_pylist())], values.type)
-    elif pa.types.is_boolean(values.type):
-        full = values.fill_null(True)
-    elif pa.types.is_floating(values.type):
-        full = values.fill_null(float("nan"))
-    else:
-        full = values.cast(pa.int64()).fill_null(77)
-    return pa.Array.from_buffers(values.type, len(values), [bitmap, *full.buffers()[1:]])
-
-
-@given(some_rows.filter(bool), st.data())
-def test_any_changed_cell_changes_the_generation(rows: list[Row], data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(rows) - 1))
-    column = data.draw(st.sampled_from(sorted(_values)))
-    value = data.draw(_values[column].filter(lambda value: value != rows[place][column]))
-    changed = [{**row, column: value} if number == place else row for number, row in enumerate(rows)]
-    assert hash_rows(things(changed)) != hash_rows(things(rows))
-
-
-@given(some_rows.filter(bool))
-def test_a_row_more_or_less_changes_the_generation(rows: list[Row]) -> None:
-    assert hash_rows(things(rows[1:])) != hash_rows(things(rows))
-
-
-def test_values_cannot_slip_from_one_cell_into_the_next() -> None:
-    pairs = [("ab", "c"), ("a", "bc"), ("abc", ""), ("", "abc"), (None, "abc"), ("abc", None)]
-    hashes = {hash_rows(things([{"thing_id": "1", "text": a}, {"thing_id": "2", "text": b}])) for a, b in pairs}
-    assert len(hashes) == len(pairs)
-
-
-def test_the_two_zeros_are_one_value() -> None:
-    minus, plus = ([{"thing_id": "a", "share_ratio": zero}] for zero in (-0.0, 0.0))
-    assert hash_rows(things(minus)) == hash_rows(things(plus))
-    assert hash_rows(things([{"thing_id": "a"}])) != hash_rows(things(plus))
-
-
-def test_a_generation_keeps_its_name_for_ever() -> None:
-    """Names in every manifest and ledger row are such hashes: a change here orphans all of them."""
-    assert hash_rows(things(ROWS)) == "b6fbb165e7752507ed3b14b6e1f5baa8"
-    assert hash_rows(things([])) == "b97b06350289b01482b00423ae7ad118"
-
-
 # publishing and reading
 
 
-@given(some_rows)
+@given(SOME_ROWS)
 def test_what_was_published_is_read_back(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
     store = Store(tmp_path_factory.mktemp("store"))
     published = publish(store, rows)

@@ -114,7 +114,8 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         )
         if scored:
             challenger, *baselines = scored
-        cost = reference_cost(suite.tasks_of("holdout"), _reference_arm(samples, sources)[0], costs)
+        reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
+        cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
     is_first = week <= sources.first_week
     has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
     evidence = WeekEvidence(
@@ -164,6 +165,13 @@ def built_in_router(samples: pa.Table, sources: Sources) -> Router:
 
 
 def _reference_arm(samples: pa.Table, sources: Sources) -> tuple[str, Mapping[str, float]]:
-    """Return the reference arm, configured or best by training, and every sampled arm's mean reward."""
-    arm, means = best_single_arm(samples, sources.prices_usd, sources.training)
-    return sources.training.reference_arm or arm, means
+    """Return the reference arm, configured or best by training, and every sampled arm's mean reward.
+
+    Raises BadInput for a configured one that has neither samples nor a price: agents would be sent to an arm that is not there.
+    """
+    best, means = best_single_arm(samples, sources.prices_usd, sources.training)
+    arm = sources.training.reference_arm or best
+    known = {*means, *sources.prices_usd}
+    if arm not in known:
+        raise BadInput("[routing] reference_arm", f"{arm!r} is no known arm", f"use one of {', '.join(sorted(known))}")
+    return arm, means

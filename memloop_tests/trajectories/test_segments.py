@@ -113,7 +113,7 @@ def test_what_an_outcome_closed_before_any_task_is_no_preamble_of_the_next_task(
     events = [
         event("message", after(0), 1, session_id="s"),
         event("outcome", after(1), 2, session_id="s"),
-        event("message", after(2), 3, session_id="s", task_id="a"),
+        event("tool_call", after(2), 3, session_id="s", task_id="a"),
     ]
     assert cut(events) == [[1, 2], [3]]
 
