@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from memloop_assets.errors import BadInput, ContractBroken, CorruptData, InputFailed, WriterConflict
 from memloop_assets.store import Provenance, Publication, Store, Verdict, hash_rows, make_folder, write_atomically
@@ -37,6 +37,7 @@ def generation_folder(store: Store) -> Path:
 # publishing and reading
 
 
+@settings(max_examples=30)
 @given(SOME_ROWS)
 def test_what_was_published_is_read_back(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
     store = Store(tmp_path_factory.mktemp("store"))
