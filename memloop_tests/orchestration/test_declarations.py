@@ -43,7 +43,7 @@ def test_every_table_is_an_asset_and_the_champion_is_the_only_one_without_a_tabl
     assert {name for name, spec in ASSETS.items() if spec.partitions_def is not None} == set(WEEKLY_TABLES)
 
 
-@pytest.mark.parametrize("name", ASSETS)
+@pytest.mark.parametrize("name", sorted(ASSETS))
 def test_an_asset_says_what_it_is_who_keeps_it_and_in_which_room(name: str) -> None:
     spec = ASSETS[name]
     assert spec.description
