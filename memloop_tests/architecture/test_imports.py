@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 DOORWAYS_MAY_ALSO = tuple(
     f"{PACKAGE}.orchestration.{name}" for name in ("partitions", "resources", "table_metadata", "week_loop")
 )
-# A program that is started as a process of its own and that nothing imports: it may load what everything else joins into.
+# A program, started as a process of its own and imported by nothing: it may load what everything else joins into.
 PROGRAMS = {f"{PACKAGE}.orchestration.backfill": {"definitions"}}
 CLIENT_ROOM_MODULES = {f"{PACKAGE}.routing.router", f"{PACKAGE}.routing.checkpoint"}
 CLIENT_SIDE = (
@@ -97,7 +97,8 @@ def rooms_follow_the_flow(tree: Tree) -> Iterator[str]:
         own, other = top_of(module.name), top_of(target)
         if not is_ours(target) or own not in MAY_IMPORT or (module.is_doorway and target.startswith(DOORWAYS_MAY_ALSO)):
             return ""
-        return "" if other in MAY_IMPORT[own] | PROGRAMS.get(module.name, set()) else f"{own} stands before {other} in the flow, or below it"
+        allowed = MAY_IMPORT[own] | PROGRAMS.get(module.name, set())
+        return "" if other in allowed else f"{own} stands before {other} in the flow, or below it"
 
     yield from objections(tree, refuses)
 
