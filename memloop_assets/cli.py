@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +23,7 @@ from memloop_assets.settings import find_home, load_settings, write_first_week
 from memloop_assets.status import decision_lines, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
+from memloop_assets.trajectories.sniffing import AUTO, sniff
 from memloop_assets.trajectories.sources import FileReport, ReadOptions, check_file, find_logs
 from memloop_assets.weeks import IsoWeek, parse_week_range
 
@@ -61,7 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
     ingest = commands.add_parser("ingest", help="read logs into the home")
     ingest.add_argument("path", type=Path, help="a log file, or a folder of .jsonl and .json files")
     ingest.add_argument(
-        "--format", default="native", choices=sorted(READERS), help="shape of the log (default: native)"
+        "--format",
+        default=AUTO,
+        choices=[AUTO, *sorted(READERS)],
+        help="shape of the log (default: auto, told from the first lines of each file)",
     )
     ingest.add_argument("--arm", help="the arm that served, for formats that do not log it")
     ingest.add_argument("--start-week", help="ISO week from which synthetic stamps run, for formats that log no time")
@@ -113,7 +118,8 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
     settings = load_settings(folder, os.environ)
     start = IsoWeek.parse(arguments.start_week) if arguments.start_week else None
     options = ReadOptions(arguments.format, settings.logs.timezone, arguments.origin, arguments.arm, start)
-    options.check()
+    if options.format != AUTO:
+        options.check()
     paths = find_logs(arguments.path)
     home = None if arguments.check else _open(folder)  # a check leaves no trace: it opens no home
     reports, faults = [], 0
@@ -122,7 +128,8 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
         try:
             if name != path.name:
                 raise BadInput("file name", "it is not UTF-8", "rename the file")
-            report = home.landing.ingest(path, options) if home else check_file(path, options)
+            shaped = replace(options, format=sniff(path)) if options.format == AUTO else options
+            report = home.landing.ingest(path, shaped) if home else check_file(path, shaped)
         except (MemloopError, OSError) as error:
             faults += 1
             print(f"{name}: {error}", file=sys.stderr)

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pyarrow as pa
 
 from memloop_assets.settings import ArmPrice, LogSettings
+from memloop_assets.trajectories.calls import join_calls
 from memloop_assets.trajectories.formats.catalogue import reader_for
 from memloop_assets.trajectories.formats.reader import Event, Origin, Rejected
 from memloop_assets.trajectories.landing import Landing
@@ -34,6 +35,7 @@ class CutWeek:
         """Keep where to read and how long a silence must be."""
         self._landing = landing
         self._read: dict[IsoWeek, tuple[_Streams, int]] = {}
+        self._repeats = 0
         self.file_names: dict[str, str] = {}
         self.rules = CutRules(
             silence_gap=timedelta(minutes=settings.silence_gap_minutes),
@@ -50,11 +52,14 @@ class CutWeek:
                 self._read[needed] = self._read_week(needed)
             for stream, events in self._read[needed][0].items():
                 joined.setdefault(stream, []).extend(events)
-        return joined
+        attempts = {stream: join_calls(events) for stream, events in joined.items()}
+        dropped = [event for _, repeats in attempts.values() for event in repeats]
+        self._repeats = sum(IsoWeek.of(event.at) == week for event in dropped)
+        return {stream: events for stream, (events, _) in attempts.items()}
 
     def repeated_count(self, week: IsoWeek) -> int:
-        """Return how many events of the week are repeats of what another source holds."""
-        return self._read[week][1]
+        """Return how many events of the week are repeats of what another source or an earlier call holds, for the week cut last."""
+        return self._read[week][1] + self._repeats
 
     def neighbours(self, week: IsoWeek) -> dict[str, str]:
         """Return a hash of the bytes of each other week that the cut looks at, as named inputs."""

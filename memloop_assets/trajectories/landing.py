@@ -202,8 +202,12 @@ def _digest(path: Path, size: int | None = None) -> tuple[str, int]:
 
 
 def _stream_of(path: Path, options: ReadOptions) -> str:
-    """Return the stream of a file: its folder, origin and name without dates and counters, so that one agent's days belong together."""
-    stem = re.sub(r"[\d._-]+", "", path.name.removesuffix(path.suffix))
+    """Return the stream of a file: its folder, origin and name without dates and counters, so that one agent's days belong together.
+
+    Where ids hold across a folder, its files are one stream whatever their names: a session may go on in another file.
+    """
+    is_any_name = reader_for(options.format).has_global_ids
+    stem = "" if is_any_name else re.sub(r"[\d._-]+", "", path.name.removesuffix(path.suffix))
     return f"{path.resolve().parent}|{stem}|{options.format}|{options.origin}"
 
 

@@ -13,7 +13,14 @@ from zoneinfo import ZoneInfo
 
 from memloop_assets.errors import BadInput
 from memloop_assets.trajectories.formats.catalogue import reader_for
-from memloop_assets.trajectories.formats.reader import Event, Origin, Rejected, SourceFacts, date_in_name
+from memloop_assets.trajectories.formats.reader import (
+    CONTENT_MISSING,
+    Event,
+    Origin,
+    Rejected,
+    SourceFacts,
+    date_in_name,
+)
 from memloop_assets.weeks import IsoWeek
 
 Status = Literal["new", "grown", "unchanged", "empty", "checked"]
@@ -70,6 +77,7 @@ class FileReport:
     spans: dict[IsoWeek, Span] = field(default_factory=dict)
     has_ids: bool = False
     is_synthetic_time: bool = False
+    contentless_count: int = 0
 
     @property
     def rejected_count(self) -> int:
@@ -87,6 +95,10 @@ class FileReport:
             found.append("no session_id or task_id: trajectories are cut by silence")
         if self.is_synthetic_time:
             found.append("the format logs no time: stamps are synthetic")
+        if self.contentless_count:
+            found.append(
+                f"{self.contentless_count:,} model calls log no content, or only one side of it: switch its capture on where they are made"
+            )
         return found
 
 
@@ -124,6 +136,7 @@ def scan(path: Path, options: ReadOptions, facts: SourceFacts, size: int, status
                 report.events.update(event.kind for event in found)
                 report.has_ids |= found[0].session_id is not None or found[0].task_id is not None
                 report.is_synthetic_time |= found[0].is_synthetic_time
+                report.contentless_count += sum(CONTENT_MISSING in event.extra for event in found)
                 stamps = (event.at for event in found)
             for week in {IsoWeek.of(at) for at in stamps}:
                 span = report.spans.setdefault(week, Span(line.start_offset, line.end_offset, line.number))

@@ -14,6 +14,7 @@ from memloop_assets.errors import BadInput
 from memloop_assets.trajectories.formats.catalogue import READERS, reader_for
 from memloop_assets.trajectories.formats.reader import Event, Reader, Rejected, canonical_json
 from memloop_assets.trajectories.sources import ReadOptions, check_file
+from memloop_tests.trajectories.chat_samples import chat_call, claude_line, export, span
 from memloop_tests.trajectories.samples import FACTS, NOON, WEEK, as_lines, lines_of, logged, read_all
 
 BOM = b"\xef\xbb\xbf"
@@ -50,6 +51,32 @@ SHAPES = {
         records=(_tau_run(0, 1.0, "system", "user", "assistant"), _tau_run("1", 0.0, "user"), _tau_run(2, 0.5)),
         join=lambda records: b"[" + b",\n".join(records) + b"]",
         is_made_of_lines=False,
+    ),
+    "openai-chat": Shape(
+        records=(
+            chat_call("call-1", mood="fine", session_id="s1"),
+            {"messages": [{"role": "user", "content": "Hello"}], "id": "talk-1", "mood": "fine"},
+            chat_call("call-2", mood="fine", status="failure", response={}, error_str="RateLimitError"),
+        ),
+        join=as_lines,
+        is_made_of_lines=True,
+    ),
+    "claude-code": Shape(
+        records=(
+            claude_line("user", "u1", "Where is it?", mood="fine"),
+            claude_line("assistant", "u2", [{"type": "text", "text": "Here."}], mood="fine"),
+            {"type": "summary", "summary": "A parcel", "leafUuid": "u2", "mood": "fine"},
+        ),
+        join=as_lines,
+        is_made_of_lines=True,
+    ),
+    "otlp": Shape(
+        records=(
+            {**export(span("a1", {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"})), "mood": "fine"},
+            {**export(span("a2", {"gen_ai.tool.name": "track"})), "mood": "fine"},
+        ),
+        join=as_lines,
+        is_made_of_lines=True,
     ),
 }
 

@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 
 from memloop_assets.errors import BadInput
+from memloop_assets.trajectories.formats.claude_code import ClaudeCodeReader
 from memloop_assets.trajectories.formats.native import NativeReader
+from memloop_assets.trajectories.formats.openai_chat import OpenAIChatReader
+from memloop_assets.trajectories.formats.otlp import OtlpReader
 from memloop_assets.trajectories.formats.reader import Reader
 from memloop_assets.trajectories.formats.tau_bench import TauBenchReader
 
-READERS: Mapping[str, Reader] = {reader.name: reader for reader in (NativeReader(), TauBenchReader())}
+READERS: Mapping[str, Reader] = {
+    reader.name: reader
+    for reader in (NativeReader(), TauBenchReader(), OpenAIChatReader(), ClaudeCodeReader(), OtlpReader())
+}
 
 
 def reader_for(name: str) -> Reader:

@@ -31,6 +31,7 @@ class NativeReader:
     name = "native"
     needs_arm = False
     needs_start_week = False
+    has_global_ids = False
 
     def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
         """Yield the non-blank lines."""

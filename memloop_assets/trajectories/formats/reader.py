@@ -22,6 +22,8 @@ _DEEPEST = 240  # levels: orjson writes 254, and a row wraps a line's fields in 
 _BOM = b"\xef\xbb\xbf"
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
+CONTENT_MISSING = "content_missing"  # the field of ``extra`` in which a reader says which side of a call has no content
+
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
 
 
@@ -40,6 +42,24 @@ class SourceFacts:
     origin: Origin = "live"
     arm: str | None = None
     start_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallPart:
+    """What ties an event to the model call that it reports, for formats that log calls and not events; ``calls`` makes use of it.
+
+    ``message_key`` is the identity of a chat message by what it says, ``repeat_key`` that of an event that other lines may repeat, and
+    ``tool_call_id`` that of a tool call. ``is_answer`` says that the call brought the event back, ``is_partial`` that other lines may hold
+    more of the same message, ``is_note`` that the event is bookkeeping or sums up others.
+    """
+
+    call_id: str
+    message_key: str | None = None
+    repeat_key: str | None = None
+    tool_call_id: str | None = None
+    is_answer: bool = False
+    is_partial: bool = False
+    is_note: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +81,7 @@ class Event:
     decision_id: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     is_synthetic_time: bool = False
+    call: CallPart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +111,13 @@ class Reader(Protocol):
     A format that is not made of lines calls its records lines, numbers them from 1 and gives each the whole file as its place.
     ``lines`` starts at the start of a line and ends before ``end_offset``. ``read_line`` gets the stamp of the line before it (or the
     source's ``fallback_at``) and returns the line's events, or one Rejected; it never raises for content.
+    ``has_global_ids`` says that ids hold across the files of a folder, whatever these are called.
     """
 
     name: str
     needs_arm: bool
     needs_start_week: bool
+    has_global_ids: bool
 
     def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
         """Yield the lines between two offsets without blank ones. Raises BadInput where the whole file is not of this format."""

@@ -24,6 +24,7 @@ class TauBenchReader:
     name = "tau-bench"
     needs_arm = True
     needs_start_week = True
+    has_global_ids = False
 
     def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
         """Yield one line per record; the offsets of all are those of the whole file. Raises BadInput where it is no JSON array."""
