@@ -43,7 +43,12 @@ def section(contract: TableContract) -> Iterator[str]:
 
 
 def tables_page() -> str:
-    lines = ["# Tables", "", "Made from the contracts in each room's `tables.py`; a test keeps this page equal to them.", ""]
+    lines = [
+        "# Tables",
+        "",
+        "Made from the contracts in each room's `tables.py`; a test keeps this page equal to them.",
+        "",
+    ]
     for room, contracts in ROOMS.items():
         lines += [f"## {room}", ""]
         for contract in contracts:

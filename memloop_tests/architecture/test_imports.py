@@ -24,6 +24,7 @@ GROUND = {
     "paths",
     "pictures",
     "settings",
+    "staleness",
     "state",
     "store",
     "tasks",
@@ -60,7 +61,12 @@ CLIENT_SIDE = (
 # A library: the paths below the package that may load it. A path that ends in / is a folder.
 LIBRARY_HOMES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("sklearn", "joblib"): ("routing/training.py",),
-    ("sqlalchemy", "alembic", "sqlite3"): ("state.py", "routing/versions.py", "trajectories/landing.py", "migrations/"),
+    ("sqlalchemy", "alembic", "sqlite3"): (
+        "state.py",
+        "routing/versions.py",
+        "trajectories/log_index.py",
+        "migrations/",
+    ),
     ("starlette", "uvicorn", "fastapi", "flask"): ("review/web.py", "serving/"),
     ("torch", "transformers", "peft"): (),
 }
@@ -97,7 +103,11 @@ def rooms_follow_the_flow(tree: Tree) -> Iterator[str]:
         own, other = top_of(module.name), top_of(target)
         if not is_ours(target) or own not in MAY_IMPORT or (module.is_doorway and target.startswith(DOORWAYS_MAY_ALSO)):
             return ""
-        return "" if other in MAY_IMPORT[own] | PROGRAMS.get(module.name, set()) else f"{own} stands before {other} in the flow, or below it"
+        return (
+            ""
+            if other in MAY_IMPORT[own] | PROGRAMS.get(module.name, set())
+            else f"{own} stands before {other} in the flow, or below it"
+        )
 
     yield from objections(tree, refuses)
 

@@ -24,7 +24,10 @@ TICK_LIMIT = 12
 def synchronous_instance() -> Iterator[dg.DagsterInstance]:
     """Give an instance on disk that runs what it launches at once, in this process."""
     overrides = {
-        "run_launcher": {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"}
+        "run_launcher": {
+            "module": "dagster._core.launcher.sync_in_memory_run_launcher",
+            "class": "SyncInMemoryRunLauncher",
+        }
     }
     with instance_for_test(overrides=overrides) as instance:
         yield instance

@@ -9,6 +9,9 @@ from memloop_assets.trajectories.formats.tau_bench import TauBenchReader
 
 READERS: Mapping[str, Reader] = {reader.name: reader for reader in (NativeReader(), TauBenchReader())}
 
+LINE_BY_LINE = frozenset({"native"})
+"""Formats of which every line is read by itself: where such a file has grown, reading its tail is enough."""
+
 
 def reader_for(name: str) -> Reader:
     """Return the reader of a format; raises BadInput for a name that no reader has."""
