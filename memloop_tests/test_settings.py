@@ -32,6 +32,11 @@ id_silence_days = 2.5
 [datasets]
 retention_weeks = 8
 
+[sensor]
+runs_per_tick = 2
+files_per_tick = 9
+megabytes_per_tick = 1
+
 [arms."gpt-4.1"]
 kind = "model"
 usd_per_million_input_tokens = 2

@@ -49,8 +49,10 @@ def copy_log(path: Path, target: Path) -> FileStat:
         target.chmod(0o600)
         before = FileStat.of(os.fstat(reading.fileno()))
         codec = _codec_of(reading)
+        is_cut_short = False
         if codec is None:
             _pump(reading, writing)
+            is_cut_short = os.fstat(reading.fileno()).st_size < writing.tell()
         else:
             try:
                 with pa.CompressedInputStream(reading, codec) as stream:
@@ -61,11 +63,9 @@ def copy_log(path: Path, target: Path) -> FileStat:
                 raise BadInput(
                     str(path), f"its {codec} bytes cannot be read ({error})", "ingest it again once it is written whole"
                 ) from error
-        size_after = os.fstat(reading.fileno()).st_size
         writing.flush()
         copied_at_ns = os.fstat(writing.fileno()).st_mtime_ns
-        copied = writing.tell()
-    if codec is None and size_after < copied:
+    if is_cut_short:
         raise BadInput(str(path), "it was cut short while it was read", "ingest it and its rotated files again")
     is_sure = copied_at_ns - before.modified_ns > _UNSURE_NS
     return before if is_sure else FileStat(before.byte_count, UNKNOWN, before.inode)

@@ -31,22 +31,24 @@ def land_changes(
 ) -> Watched:
     """Land what is new in the log files below some folders; a file costs a stat unless its size, time or inode has changed.
 
-    No further file is begun once ``file_limit`` files or ``byte_limit`` bytes were read: the next look goes on there. A file that was read
-    before in another way (another format) is left to whoever ingested it so. Faults of single files are told, not raised.
+    No further file is begun once ``file_limit`` files or ``byte_limit`` bytes were read: the next look goes on there, files that were never
+    read first, then those that have waited longest. A file that was read before in another way (another format) is left to whoever
+    ingested it so. Faults of single files are told, not raised.
     """
     watched = Watched(missing=[str(folder) for folder in folders if not folder.is_dir()])
     seen, reading = landing.index.seen_files(), reading_of(options)
-    read_count = byte_count = 0
+    changed: list[tuple[bool, int, Path, int]] = []
     for path, stat in (found for folder in folders if folder.is_dir() for found in _log_files(folder)):
         watched.file_count += 1
         known = seen.get(place_of(path), {})
-        if stat.byte_count == 0 or known.get(reading) == stat or (known and reading not in known):
-            continue
-        if read_count >= file_limit or byte_count >= byte_limit:
-            watched.left_count += 1
-            continue
-        read_count += 1
-        byte_count += stat.byte_count
+        if stat.byte_count > 0 and known.get(reading) != stat and (reading in known or not known):
+            changed.append((reading in known, stat.modified_ns, path, stat.byte_count))
+    byte_count = 0
+    for number, (_, _, path, size) in enumerate(sorted(changed)):
+        if number >= file_limit or byte_count >= byte_limit:
+            watched.left_count = len(changed) - number
+            break
+        byte_count += size
         try:
             watched.reports.append(landing.ingest(_readable(path), options))
         except (MemloopError, OSError) as error:
