@@ -10,6 +10,7 @@ from memloop_assets.settings import (
     ArmPrice,
     DatasetSettings,
     LogSettings,
+    SensorSettings,
     Settings,
     build_section,
     config_hash,
@@ -95,6 +96,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert settings.logs == LogSettings(("in", "/var/log/agent"), "Europe/Berlin", 10.0, 2.5)
     assert settings.log_folders == (tmp_path / "in", Path("/var/log/agent"))
     assert settings.datasets == DatasetSettings(8)
+    assert settings.sensor == SensorSettings(2, 9, 1)
     assert settings.arms == {"gpt-4.1": ArmPrice("model", None, 2.0, 8.0), "search": ArmPrice("tool", 0.0)}
     assert settings.section("routing", Thresholds) == Thresholds(delta=0.05)
     assert settings.rooms["promotion"] == {"lambda_": 0.2}
@@ -103,7 +105,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 def test_the_printed_settings_hold_every_key_and_no_path_of_this_machine(tmp_path: Path) -> None:
     settings = load(tmp_path, EVERY_KEY)
     plain = settings.as_dict()
-    assert set(plain) == {"data_home", "first_week", "logs", "datasets", "arms", "routing", "promotion"}
+    assert set(plain) == {"data_home", "first_week", "logs", "datasets", "sensor", "arms", "routing", "promotion"}
     assert plain["first_week"] == "2026-W05"
     assert plain["routing"] == {"delta": 0.05}
     assert str(tmp_path) not in str(plain)
