@@ -136,7 +136,7 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
             continue
         reports.append(report)
         _print_report(report)
-    weeks = sorted({week for report in reports for week in report.spans})
+    weeks = sorted({week for report in reports for week in report.weeks})
     if weeks and home:
         _place_first_week(home, weeks[0])
         print(f"next: memloop backfill {weeks[0]}..{weeks[-1]}")
@@ -145,7 +145,7 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
 
 def _print_report(report: FileReport) -> None:
     events = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.events.items()))
-    weeks = f"{min(report.spans)}..{max(report.spans)}" if report.spans else "no week"
+    weeks = f"{min(report.weeks)}..{max(report.weeks)}" if report.weeks else "no week"
     print(f"{report.path.name}: {report.status}, {report.line_count:,} lines ({events or 'no events'}), {weeks}")
     for item in report.rejected:
         print(f"  line {item.line_number}: {item.reason}: {item.raw[:80].decode('utf-8', 'backslashreplace')}")
@@ -153,7 +153,7 @@ def _print_report(report: FileReport) -> None:
         print(f"  and {report.rejected_count - len(report.rejected):,} more lines that cannot be read")
     if report.status == "unchanged":
         print("  these bytes were ingested before: nothing to do")
-    elif report.events:
+    elif report.events and report.status != "grown":
         for missing in report.gaps():
             print(f"  note: {missing}")
 

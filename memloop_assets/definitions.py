@@ -4,7 +4,7 @@ import dagster as dg
 
 from memloop_assets.benchmarks import assets as benchmarks
 from memloop_assets.datasets import assets as datasets
-from memloop_assets.orchestration import jobs, schedules
+from memloop_assets.orchestration import jobs, schedules, sensors, staleness_check
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.promotion import assets as promotion
 from memloop_assets.routing import assets as routing
@@ -25,8 +25,10 @@ defs = dg.Definitions(
         promotion.promotion_decision,
         promotion.champion,
     ],
+    asset_checks=[staleness_check.inputs_current],
     jobs=[jobs.weekly_loop, jobs.datasets],
     schedules=[schedules.monday],
+    sensors=[sensors.new_log_lines],
     resources={"home": MemloopHome()},
     executor=dg.in_process_executor,
 )

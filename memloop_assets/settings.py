@@ -81,6 +81,21 @@ class DatasetSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SensorSettings:
+    """Section ``[sensor]``: how much one tick of the sensor ``new_log_lines`` may do; the next tick goes on."""
+
+    runs_per_tick: int = 5
+    files_per_tick: int = 500
+    megabytes_per_tick: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse a tick that does nothing, and one that outlasts the time that Dagster gives it."""
+        _require("[sensor] runs_per_tick", self.runs_per_tick, 1, 100)
+        _require("[sensor] files_per_tick", self.files_per_tick, 1, 10_000)
+        _require("[sensor] megabytes_per_tick", self.megabytes_per_tick, 1, 1024)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a run reads from ``memloop.toml``; ``home`` is the folder that file lies in (or would lie in)."""
 
@@ -89,6 +104,7 @@ class Settings:
     first_week: IsoWeek | None = None
     logs: LogSettings = field(default_factory=LogSettings)
     datasets: DatasetSettings = field(default_factory=DatasetSettings)
+    sensor: SensorSettings = field(default_factory=SensorSettings)
     arms: Mapping[str, ArmPrice] = field(default_factory=dict)
     rooms: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
@@ -113,6 +129,7 @@ class Settings:
             "first_week": str(self.first_week) if self.first_week else None,
             "logs": dataclasses.asdict(self.logs),
             "datasets": dataclasses.asdict(self.datasets),
+            "sensor": dataclasses.asdict(self.sensor),
             "arms": {name: dataclasses.asdict(price) for name, price in sorted(self.arms.items())},
             **{name: dict(self.rooms.get(name, {})) for name in ROOM_SECTIONS},
         }
@@ -136,7 +153,7 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
         raise BadSettings(
             str(path.name), f"it cannot be read ({error})", "mend the TOML, or move the file away"
         ) from error
-    known = {"data_home", "first_week", "logs", "datasets", "arms", *ROOM_SECTIONS}
+    known = {"data_home", "first_week", "logs", "datasets", "sensor", "arms", *ROOM_SECTIONS}
     _refuse_unknown(SETTINGS_FILE, raw, known)
     for name in known - {"data_home", "first_week"}:
         if not isinstance(raw.get(name, {}), dict):
@@ -147,6 +164,7 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
         first_week=_first_week(environment.get("MEMLOOP_FIRST_WEEK"), raw.get("first_week")),
         logs=build_section("[logs]", LogSettings, raw.get("logs", {})),
         datasets=build_section("[datasets]", DatasetSettings, raw.get("datasets", {})),
+        sensor=build_section("[sensor]", SensorSettings, raw.get("sensor", {})),
         arms={name: _arm_price(name, values) for name, values in raw.get("arms", {}).items()},
         rooms={name: raw[name] for name in ROOM_SECTIONS if name in raw},
     )

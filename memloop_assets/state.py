@@ -1,7 +1,8 @@
 """State: the SQL engine and the shape of its tables, for facts that are appended rather than recomputed.
 
-Here are the log index (which bytes of which source fall in which week) and the ledger's table; the statements that read and write
-them stand in ``trajectories/landing.py`` and ``routing/versions.py``. Migrations are in ``migrations/`` and run when a home is opened.
+Here are the log index (which bytes of which source fall in which week, which files were seen, which weeks were asked for) and the
+ledger's table; the statements that read and write them stand in ``trajectories/log_index.py`` and ``routing/versions.py``. Migrations are
+in ``migrations/`` and run when a home is opened.
 """
 
 import fcntl
@@ -29,10 +30,12 @@ LOG_SOURCES = sa.Table(
     sa.Column("format", sa.String(40), nullable=False),
     sa.Column("origin", sa.String(20), nullable=False),
     sa.Column("options_json", sa.Text, nullable=False),
-    sa.Column("byte_count", sa.BigInteger, nullable=False),
+    sa.Column("byte_count", sa.BigInteger, nullable=False, index=True),
     sa.Column("line_count", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False, index=True),
     sa.Column("fallback_at", sa.String(40), nullable=False),
+    sa.Column("head_sha256", sa.String(64), nullable=True, index=True),
+    sa.Column("resume_json", sa.Text, nullable=True),
 )
 
 LOG_SPANS = sa.Table(
@@ -44,6 +47,27 @@ LOG_SPANS = sa.Table(
     sa.Column("end_offset", sa.BigInteger, nullable=False),
     sa.Column("start_line", sa.BigInteger, nullable=False),
     sa.Column("line_count", sa.BigInteger, nullable=False),
+    sa.Column("checksum", sa.BigInteger, nullable=True),
+)
+
+LOG_FILES = sa.Table(
+    "log_files",
+    METADATA,
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("reading", sa.String(16), primary_key=True),
+    sa.Column("byte_count", sa.BigInteger, nullable=False),
+    sa.Column("modified_ns", sa.BigInteger, nullable=False),
+    sa.Column("inode", sa.BigInteger, nullable=False),
+    sa.Column("source_id", sa.String(40), nullable=False),
+)
+
+WEEK_REQUESTS = sa.Table(
+    "week_requests",
+    METADATA,
+    sa.Column("week", sa.String(10), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("try_number", sa.Integer, nullable=False),
+    sa.Column("is_settled", sa.Boolean, nullable=False),
 )
 
 LEDGER = sa.Table(

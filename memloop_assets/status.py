@@ -2,15 +2,16 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memloop_assets.errors import MemloopError
 from memloop_assets.home import Home
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.routing.training import TrainingSettings
-from memloop_assets.routing.versions import first_broken_row
+from memloop_assets.routing.versions import LedgerRow, first_broken_row
 from memloop_assets.settings import build_section
+from memloop_assets.staleness import moved_weeks, stale_range
 from memloop_assets.weeks import IsoWeek, weeks_between
 
 _TABLES = (
@@ -36,9 +37,11 @@ def status_lines(home: Home) -> Iterator[str]:
     logged = home.landing.weeks()
     yield f"logs      {f'{logged[0]}..{logged[-1]}' if logged else 'none ingested: memloop ingest PATH'}"
     yield from _table_lines(home)
+    yield from stale_lines(home)
     rows = home.ledger.rows()
     yield f"champion  {home.ledger.champion_as_of()}"
     yield f"decided   {len(rows)} weeks, {sum(row.action == 'promote' for row in rows)} promoted"
+    yield from _second_thoughts(home, rows)
     broken = first_broken_row(rows)
     if broken:
         yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
@@ -80,6 +83,29 @@ def _table_lines(home: Home) -> Iterator[str]:
             yield f"table     {name:<20} {span}"
         for week, reason in failed.items():
             yield f"  failed  {week}: {reason}"
+
+
+def stale_lines(home: Home) -> Iterator[str]:
+    """Yield per table the weeks whose inputs have moved on since they were built, and last how to build them again."""
+    moved = moved_weeks(home.store, _TABLES, home.landing.landed_lines())
+    for name, weeks in moved.items():
+        why = sorted({label for labels in weeks.values() for label in labels})
+        more = f" and {len(why) - 3} more" if len(why) > 3 else ""
+        yield f"stale     {name:<20} {', '.join(map(str, weeks))}: {', '.join(why[:3])}{more} moved on"
+    span = stale_range(moved)
+    if span:
+        yield f"  fix     memloop backfill {span[0]}..{span[1]}"
+
+
+def _second_thoughts(home: Home, rows: Sequence[LedgerRow]) -> Iterator[str]:
+    """Yield the decided weeks that would be decided otherwise now; their first decision stands."""
+    for row in rows:
+        try:
+            (now,) = home.store.read("promotion_decision", IsoWeek.parse(row.week), ["outcome"])["outcome"].to_pylist()
+        except MemloopError:
+            continue  # its failure is listed with the tables
+        if row.actor == "gate" and now != row.action:
+            yield f"  {row.week}  decided {row.action}, which stands; would now decide {now}"
 
 
 def _filled(name: str, kind: type[Any], shown: dict[str, object]) -> dict[str, object]:

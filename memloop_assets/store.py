@@ -29,6 +29,8 @@ from memloop_assets.errors import ContractBroken, CorruptData, InputFailed, Meml
 from memloop_assets.weeks import IsoWeek
 
 ROW_GROUP_ROWS = 32_768
+MISSING = "missing"
+"""What a manifest records for an input that was not there."""
 _PART = "part-00000.parquet"
 _MANIFEST = "manifest.json"
 _POINTER = "CURRENT"
@@ -214,6 +216,21 @@ class Store:
         names = sorted(p.name for p in folder.iterdir() if (p / _FAILED).exists()) if folder.is_dir() else []
         weeks = [IsoWeek.parse(week) for week in names if week != "all"]
         return {week: self.failure(name, week) or "" for week in weeks}
+
+    def moved_inputs(self, name: str, week: IsoWeek | None, others: Mapping[str, str]) -> list[str]:
+        """Return which inputs of a week's current generation are no longer what it was built from; raises as ``manifest`` does.
+
+        ``others`` holds the present digests of inputs that are no tables, under the names by which manifests record them.
+        """
+        recorded = self.manifest(name, week)["inputs"]
+        return [label for label, was in recorded.items() if was != (others.get(label) or self._input_now(label, was))]
+
+    def _input_now(self, label: str, was: str) -> str:
+        name, _, last = label.rpartition(" ")
+        table, week = (name, IsoWeek.parse(last)) if name else (last, None)
+        if was == MISSING and self.failure(table, week) is not None:
+            return MISSING  # it could not be read then, and cannot now
+        return self.generation(table, week) or MISSING
 
     def _folder(self, name: str, week: IsoWeek | None) -> Path:
         return self.root / name / (str(week) if week else "all")

@@ -10,6 +10,7 @@ from memloop_assets.settings import (
     ArmPrice,
     DatasetSettings,
     LogSettings,
+    SensorSettings,
     Settings,
     build_section,
     config_hash,
@@ -31,6 +32,11 @@ id_silence_days = 2.5
 
 [datasets]
 retention_weeks = 8
+
+[sensor]
+runs_per_tick = 2
+files_per_tick = 9
+megabytes_per_tick = 1
 
 [arms."gpt-4.1"]
 kind = "model"
@@ -90,6 +96,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert settings.logs == LogSettings(("in", "/var/log/agent"), "Europe/Berlin", 10.0, 2.5)
     assert settings.log_folders == (tmp_path / "in", Path("/var/log/agent"))
     assert settings.datasets == DatasetSettings(8)
+    assert settings.sensor == SensorSettings(2, 9, 1)
     assert settings.arms == {"gpt-4.1": ArmPrice("model", None, 2.0, 8.0), "search": ArmPrice("tool", 0.0)}
     assert settings.section("routing", Thresholds) == Thresholds(delta=0.05)
     assert settings.rooms["promotion"] == {"lambda_": 0.2}
@@ -98,7 +105,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 def test_the_printed_settings_hold_every_key_and_no_path_of_this_machine(tmp_path: Path) -> None:
     settings = load(tmp_path, EVERY_KEY)
     plain = settings.as_dict()
-    assert set(plain) == {"data_home", "first_week", "logs", "datasets", "arms", "routing", "promotion"}
+    assert set(plain) == {"data_home", "first_week", "logs", "datasets", "sensor", "arms", "routing", "promotion"}
     assert plain["first_week"] == "2026-W05"
     assert plain["routing"] == {"delta": 0.05}
     assert str(tmp_path) not in str(plain)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from memloop_assets.datasets.leakage import HoldoutKeys
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, TEACHING_TABLES
-from memloop_assets.store import Store
+from memloop_assets.store import MISSING, Store
 from memloop_assets.weeks import IsoWeek, weeks_between
 
 
@@ -34,7 +34,7 @@ def read_window(
             label = f"{contract.name} {week}"
             if week != window[-1] and not store.is_readable(contract.name, week):
                 missing.append(label)
-                inputs[label] = "missing"
+                inputs[label] = MISSING
                 continue
             inputs.update(store.input_of(contract.name, week))
             examples[contract.name, week] = store.read(contract.name, week, ["example_id", "task_key"])

@@ -10,6 +10,7 @@ from memloop_assets.orchestration.table_metadata import picture
 from memloop_assets.orchestration.week_loop import Built, run_weeks, weekly_asset
 from memloop_assets.pictures import draw_bars
 from memloop_assets.trajectories.cutting import CutWeek, cut_week, quarantine_week
+from memloop_assets.trajectories.landing import landed_label
 from memloop_assets.trajectories.quality import RULE_NUMBER, TIERS, grade_trajectory
 from memloop_assets.trajectories.tables import (
     QUARANTINED_LINES,
@@ -30,12 +31,13 @@ def session_logs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
     opened = home.open()
 
     def build(week: IsoWeek) -> Built:
+        inputs = {landed_label(week): opened.landing.digest(week)}
         sources = opened.landing.sources(week)
         table = SESSION_LOGS.table(
             session_log_row(source, week, opened.landing.span_digest(source)) for source in sources
         )
         lines = sum(source.span.line_count for source in sources)
-        return Built(table, metadata={"file_count": len(sources), "line_count": lines})
+        return Built(table, inputs, metadata={"file_count": len(sources), "line_count": lines})
 
     return run_weeks(context, opened, SESSION_LOGS, build)
 
@@ -47,7 +49,7 @@ def trajectories(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
     reading = CutWeek(opened.landing, opened.settings.logs)
 
     def build(week: IsoWeek) -> Built:
-        inputs = {**opened.store.input_of("session_logs", week), **reading.neighbours(week)}
+        inputs = {**opened.store.input_of("session_logs", week), **reading.landed_lines(week)}
         table, counts = cut_week(reading, week, opened.settings.arms)
         return Built(table, inputs, config=(opened.settings.logs, dict(opened.settings.arms)), metadata=counts)
 

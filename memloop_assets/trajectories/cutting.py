@@ -3,7 +3,6 @@
 The joint between ``landing`` (bytes), ``segments`` (the cut) and ``tables`` (rows); no rule of its own.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,7 +13,7 @@ from memloop_assets.settings import ArmPrice, LogSettings
 from memloop_assets.trajectories.calls import join_calls
 from memloop_assets.trajectories.formats.catalogue import reader_for
 from memloop_assets.trajectories.formats.reader import Event, Origin, Rejected
-from memloop_assets.trajectories.landing import Landing
+from memloop_assets.trajectories.landing import Landing, landed_label
 from memloop_assets.trajectories.segments import (
     WEEKS_AFTER,
     WEEKS_BEFORE,
@@ -34,7 +33,7 @@ class CutWeek:
     def __init__(self, landing: Landing, settings: LogSettings) -> None:
         """Keep where to read and how long a silence must be."""
         self._landing = landing
-        self._read: dict[IsoWeek, tuple[_Streams, int]] = {}
+        self._read: dict[IsoWeek, tuple[_Streams, int, str]] = {}
         self._repeats = 0
         self.file_names: dict[str, str] = {}
         self.rules = CutRules(
@@ -44,13 +43,9 @@ class CutWeek:
 
     def streams(self, week: IsoWeek) -> dict[tuple[str, Origin], list[Event]]:
         """Return the events of the week's window, by stream and origin."""
-        window = list(_window(week))
-        self._read = {known: streams for known, streams in self._read.items() if known in window}
         joined: dict[tuple[str, Origin], list[Event]] = {}
-        for needed in window:
-            if needed not in self._read:
-                self._read[needed] = self._read_week(needed)
-            for stream, events in self._read[needed][0].items():
+        for streams, _, _ in self._look_at(week).values():
+            for stream, events in streams.items():
                 joined.setdefault(stream, []).extend(events)
         attempts = {stream: join_calls(events) for stream, events in joined.items()}
         dropped = [event for _, repeats in attempts.values() for event in repeats]
@@ -61,16 +56,17 @@ class CutWeek:
         """Return how many events of the week are repeats of what another source or an earlier call holds, for the week cut last."""
         return self._read[week][1] + self._repeats
 
-    def neighbours(self, week: IsoWeek) -> dict[str, str]:
-        """Return a hash of the bytes of each other week that the cut looks at, as named inputs."""
-        found = {}
-        for other in _window(week):
-            digests = [self._landing.span_digest(source) for source in self._landing.sources(other)]
-            if other != week and digests:
-                found[f"landed lines {other}"] = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:32]
-        return found
+    def landed_lines(self, week: IsoWeek) -> dict[str, str]:
+        """Return the digest of the lines of each week that the cut looks at, as they were when they were read, as named inputs."""
+        return {landed_label(other): digest for other, (_, _, digest) in self._look_at(week).items()}
 
-    def _read_week(self, week: IsoWeek) -> tuple[_Streams, int]:
+    def _look_at(self, week: IsoWeek) -> dict[IsoWeek, tuple[_Streams, int, str]]:
+        """Return the week's window, reading what is not read yet and forgetting what lies outside."""
+        self._read = {other: self._read.get(other) or self._read_week(other) for other in _window(week)}
+        return self._read
+
+    def _read_week(self, week: IsoWeek) -> tuple[_Streams, int, str]:
+        digest = self._landing.digest(week)  # first: lines that are landed meanwhile make it old, never too new
         parts: dict[tuple[str, Origin], list[list[Event]]] = {}
         for source in self._landing.sources(week):
             self.file_names[source.source_id] = source.file_name
@@ -80,7 +76,8 @@ class CutWeek:
             stream = source.source_id if is_whole else source.stream
             parts.setdefault((stream, source.options.origin), []).append(events)
         joined = {stream: join_sources(sources) for stream, sources in parts.items()}
-        return {stream: events for stream, (events, _) in joined.items()}, sum(count for _, count in joined.values())
+        repeated_count = sum(count for _, count in joined.values())
+        return {stream: events for stream, (events, _) in joined.items()}, repeated_count, digest
 
 
 def cut_week(reading: CutWeek, week: IsoWeek, arms: Mapping[str, ArmPrice]) -> tuple[pa.Table, dict[str, int]]:

@@ -1,115 +1,85 @@
-"""Landing: raw logs copied byte for byte before anything is read from them, and the index that says which bytes fall in which week.
+"""Landing: raw logs copied byte for byte before anything is read from them.
 
-A source is one log file as it was first seen; a file that has only grown is appended to its source, any other content opens a new one.
-What a line means is the readers' business, how events are cut that of ``segments``.
+A source is one log file as it was first seen. Its content tells what a file is to it, not its name: the same bytes or their beginning are
+nothing new, bytes that go on where a source ends are appended to it, anything else opens another source. What a line means is the
+readers' business, how events are cut that of ``segments``, which statements keep the index that of ``log_index``.
 """
 
+import fcntl
 import hashlib
-import json
 import os
 import re
-import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
-import sqlalchemy as sa
-
-from memloop_assets.errors import BadInput, CorruptData
-from memloop_assets.state import LOG_SOURCES, LOG_SPANS, State
-from memloop_assets.store import make_folder
-from memloop_assets.trajectories.formats.catalogue import reader_for
-from memloop_assets.trajectories.formats.reader import Event, Rejected
-from memloop_assets.trajectories.sources import FileReport, ReadOptions, Span, fallback_stamp, scan, stamp_after
+from memloop_assets.errors import CorruptData
+from memloop_assets.state import State
+from memloop_assets.store import MISSING, make_folder
+from memloop_assets.trajectories.formats.catalogue import LINE_BY_LINE, reader_for
+from memloop_assets.trajectories.formats.reader import Event, Rejected, date_in_name
+from memloop_assets.trajectories.log_index import HEAD_BYTES, Known, LogIndex, Source, sha256
+from memloop_assets.trajectories.sources import (
+    FileReport,
+    ReadOptions,
+    Span,
+    fallback_stamp,
+    logged_name,
+    scan,
+    stamp_after,
+)
+from memloop_assets.trajectories.static_copy import CHUNK, FileStat, adopt, append_tail, copy_log
 from memloop_assets.weeks import IsoWeek
 
-_CHUNK = 1 << 20
+__all__ = ["Landing", "Source"]
+
 _LAND_AGAIN = "restore it from a backup, or ingest the original file into a fresh home"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One landed source with its span of one week."""
-
-    source_id: str
-    stream: str
-    file_name: str
-    format: str
-    options: ReadOptions
-    fallback_at: datetime
-    span: Span
 
 
 class Landing:
     """The landed logs of one home."""
 
     def __init__(self, folder: Path, state: State) -> None:
-        """Keep the folder of raw copies and the database of the index."""
+        """Keep the folder of raw copies and the index over them."""
         self.folder = folder
-        self._state = state
+        self.index = LogIndex(state)
 
     def ingest(self, path: Path, options: ReadOptions) -> FileReport:
-        """Copy a file's bytes and index its lines; a file seen before adds only what is new. Raises BadInput or OSError."""
+        """Copy a file's bytes and index its lines; of a file whose beginning is landed already, only what is new.
+
+        Rotated, renamed, compressed, truncated and repeated files add no line twice. Raises BadInput or OSError.
+        """
         options.check()
-        digest, size = _digest(path)
-        if size == 0:
+        found = FileStat.of(path.stat())
+        if found.byte_count == 0:
             return FileReport(path, "empty")
-        stream = _stream_of(path, options)
-        with self._state.transaction() as connection:
-            known = list(
-                connection.execute(sa.select(LOG_SOURCES).where(LOG_SOURCES.c.format == options.format)).mappings()
-            )
-            options_json = _options_json(options)
-            same = [row for row in known if row["options_json"] == options_json]
-            if any(row["sha256"] == digest and row["byte_count"] == size for row in same):
-                return FileReport(path, "unchanged")
-            named = [row for row in same if row["stream"] == stream and row["file_name"] == path.name]
-            grown = [
-                row
-                for row in named
-                if row["byte_count"] < size and _digest(path, row["byte_count"])[0] == row["sha256"]
-            ]
-            taken = {row["source_id"] for row in known}
-            source_id = grown[0]["source_id"] if grown else _new_source_id(path, options, taken)
-            # a file that has grown keeps its stamp for lines without one: what was read before must not move to another week
-            fallback_at = datetime.fromisoformat(grown[0]["fallback_at"]) if grown else fallback_stamp(path, options)
-            told = options.facts(source_id, path.name, fallback_at)
-            report = scan(path, options, told, size, status="grown" if grown else "new")
-            self._copy(path, source_id, size, digest)
-            facts = {
-                "stream": stream,
-                "file_name": path.name,
-                "format": options.format,
-                "origin": options.origin,
-                "options_json": options_json,
-                "byte_count": size,
-                "line_count": report.line_count,
-                "sha256": digest,
-                "fallback_at": fallback_at.isoformat(),
-            }
-            if grown:
-                connection.execute(sa.update(LOG_SOURCES).where(LOG_SOURCES.c.source_id == source_id).values(**facts))
-                connection.execute(sa.delete(LOG_SPANS).where(LOG_SPANS.c.source_id == source_id))
-            else:
-                connection.execute(sa.insert(LOG_SOURCES).values(source_id=source_id, **facts))
-            if report.spans:
-                connection.execute(sa.insert(LOG_SPANS), _span_rows(source_id, report.spans))
-        return report
+        if self.index.is_seen(place_of(path), options, found):
+            return FileReport(path, "unchanged")
+        make_folder(self.folder)
+        content = self.folder / ".incoming"
+        with _sole_ingest(self.folder.with_suffix(".lock")):
+            try:
+                stat = copy_log(path, content)
+                return self._land(path, content, options, stat)
+            finally:
+                content.unlink(missing_ok=True)
 
     def sources(self, week: IsoWeek) -> list[Source]:
         """Return the sources with lines in a week, in the order of their names."""
-        joined = sa.select(LOG_SOURCES, LOG_SPANS).join(LOG_SPANS, LOG_SOURCES.c.source_id == LOG_SPANS.c.source_id)
-        wanted = joined.where(LOG_SPANS.c.week == str(week)).order_by(LOG_SOURCES.c.file_name, LOG_SOURCES.c.source_id)
-        with self._state.engine.connect() as connection:
-            return [_source_of(row) for row in connection.execute(wanted).mappings()]
+        return self.index.sources(week)
 
     def weeks(self) -> list[IsoWeek]:
         """Return the weeks that hold any line, in order."""
-        with self._state.engine.connect() as connection:
-            found = connection.execute(sa.select(LOG_SPANS.c.week).distinct().order_by(LOG_SPANS.c.week))
-            return [IsoWeek.parse(week) for (week,) in found]
+        return list(self.index.digests())
+
+    def digest(self, week: IsoWeek) -> str:
+        """Return a digest that changes exactly when lines of the week are landed; MISSING where there are none."""
+        return self.index.digests(week).get(week, MISSING)
+
+    def landed_lines(self) -> dict[str, str]:
+        """Return the digest of every week that holds lines, under the names by which tables record them as inputs."""
+        return {landed_label(week): digest for week, digest in self.index.digests().items()}
 
     def read_week(self, source: Source, week: IsoWeek) -> Iterator[Event | Rejected]:
         """Yield what a source's lines of a week say; raises CorruptData where the landing copy is gone or short."""
@@ -143,7 +113,7 @@ class Landing:
         try:
             with self.path_of(source.source_id).open("rb") as file:
                 file.seek(source.span.start_offset)
-                while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+                while left > 0 and (chunk := file.read(min(left, CHUNK))):
                     digest.update(chunk)
                     left -= len(chunk)
         except OSError as error:
@@ -160,45 +130,148 @@ class Landing:
         """Return where a source's raw bytes lie."""
         return self.folder / f"{source_id}.log"
 
-    def _copy(self, path: Path, source_id: str, size: int, digest: str) -> None:
-        """Copy the first ``size`` bytes durably; an interrupted copy is simply made again, the index still naming the old length.
+    def _land(self, path: Path, content: Path, options: ReadOptions, stat: FileStat) -> FileReport:
+        """Land what is new of a static copy."""
+        size = content.stat().st_size
+        if size == 0:
+            return FileReport(path, "empty")
+        with content.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        alike = [known for known in self.index.alike(options, head) if not _is_of_another_day(known, path.name)]
+        digests = _digests(content, {size, *(known.byte_count for known in alike if known.byte_count < size)})
+        found = _Incoming(path, content, options, stat, size, digests[size], sha256(head))
+        for known in alike:
+            if self._begins_with(known, found):
+                self.index.write_file(found.place, stat, options, known.source_id)
+                return FileReport(path, "unchanged")
+        shorter = [known for known in alike if known.byte_count < size and digests[known.byte_count] == known.sha256]
+        if shorter:
+            return self._grow(max(shorter, key=lambda known: known.byte_count), found)
+        return self._open(found)
 
-        Raises BadInput where these are no longer the bytes that were read: a log that is rotated at this very moment.
+    def _begins_with(self, known: Known, found: "_Incoming") -> bool:
+        if known.byte_count == found.byte_count:
+            return known.sha256 == found.sha256
+        copy = self.path_of(known.source_id)
+        if known.byte_count < found.byte_count or not copy.is_file():
+            return False
+        return _digests(copy, {found.byte_count}).get(found.byte_count) == found.sha256
+
+    def _open(self, found: "_Incoming") -> FileReport:
+        """Land a file as a source of its own."""
+        source_id = self._new_source_id(found)
+        fallback_at = fallback_stamp(found.path, found.options, found.content)
+        told = found.options.facts(source_id, found.path.name, fallback_at)
+        report = replace(scan(found.content, found.options, told, found.byte_count, "new"), path=found.path)
+        known = Known(
+            source_id=source_id,
+            stream=_stream_of(found.path, found.options),
+            file_name=found.path.name,
+            byte_count=found.byte_count,
+            line_count=report.line_count,
+            sha256=found.sha256,
+            fallback_at=fallback_at,
+            head_sha256=found.head_sha256,
+            resume=report.resume,
+        )
+        adopt(found.content, self.path_of(source_id))
+        self.index.write(known, found.options, report.spans, (found.place, found.stat))
+        return report
+
+    def _grow(self, known: Known, found: "_Incoming") -> FileReport:
+        """Append to a source what a file holds beyond it, and read that alone where the format allows it.
+
+        Name, stream and the stamp of lines without one stay: what was read before must not move to another week.
         """
-        make_folder(self.folder)
-        target = self.path_of(source_id)
-        new = target.with_suffix(".new")
-        with path.open("rb") as reading, new.open("wb") as writing:
-            shutil.copyfileobj(_Limited(reading, size), writing, _CHUNK)
-            writing.flush()
-            os.fsync(writing.fileno())
-        if _digest(new) != (digest, size):
-            new.unlink()
-            raise BadInput(str(path), "it changed while it was read", "ingest it again once its writer is done")
-        new.replace(target)
+        resume = known.resume if found.options.format in LINE_BY_LINE else None
+        spans: dict[IsoWeek, Span] = {}
+        line_count = 0
+        if resume:
+            closed = {**self.index.spans(known.source_id), **resume.open_spans}
+            spans = {week: span for week, span in closed.items() if span}
+            line_count = known.line_count - bool(resume.open_spans)
+        told = found.options.facts(known.source_id, known.file_name, known.fallback_at)
+        report = scan(found.content, found.options, told, found.byte_count, "grown", start=resume, known=spans)
+        grown = replace(
+            known,
+            byte_count=found.byte_count,
+            line_count=line_count + report.line_count,
+            sha256=found.sha256,
+            head_sha256=found.head_sha256,
+            resume=report.resume,
+        )
+        append_tail(found.content, self.path_of(known.source_id), known.byte_count)
+        self.index.write(grown, found.options, report.spans, (found.place, found.stat))
+        return replace(report, path=found.path)
+
+    def _new_source_id(self, found: "_Incoming") -> str:
+        """Return an id from the file's name and first line, which stay as they are while it grows."""
+        with found.content.open("rb") as file:
+            first = file.readline(4096)
+        name = logged_name(found.path.name)
+        base = sha256(f"{found.options.format}|{found.options.origin}|{name}|".encode() + first)[:16]
+        number, source_id = 1, base
+        while self.index.is_taken(source_id):
+            number += 1
+            source_id = f"{base}-{number}"
+        return source_id
 
 
-class _Limited:
-    """A file that ends after so many bytes: a live log may grow while it is copied."""
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """One file on its way in: where it lies, its static copy, and what is known of its bytes."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
+    path: Path
+    content: Path
+    options: ReadOptions
+    stat: FileStat
+    byte_count: int
+    sha256: str
+    head_sha256: str
 
-    def read(self, size: int = -1, /) -> bytes:
-        chunk = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(chunk)
-        return chunk
+    @property
+    def place(self) -> str:
+        return place_of(self.path)
 
 
-def _digest(path: Path, size: int | None = None) -> tuple[str, int]:
-    """Return the SHA-256 and length of a file, or of its first ``size`` bytes."""
-    digest, count = hashlib.sha256(), 0
+def landed_label(week: IsoWeek) -> str:
+    """Return how manifests name the landed lines of a week among a table's inputs."""
+    return f"landed lines {week}"
+
+
+def place_of(path: Path) -> str:
+    """Return a file's absolute path as the index keeps it; a link keeps its own, for it may lead elsewhere tomorrow."""
+    return os.path.abspath(path)  # noqa: PTH100  # Path.resolve would follow the link
+
+
+@contextmanager
+def _sole_ingest(lock_path: Path) -> Iterator[None]:
+    """Let one process ingest at a time; the kernel releases the lock however the process ends."""
+    with lock_path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_of_another_day(known: Known, file_name: str) -> bool:
+    """Tell whether a source's lines without a stamp take theirs from another date than a file's would.
+
+    Two days' logs without stamps may begin alike and are still two logs.
+    """
+    here, there = date_in_name(file_name), date_in_name(known.file_name)
+    return here is not None and there is not None and here != there and known.leans_on_name
+
+
+def _digests(path: Path, sizes: Iterable[int]) -> dict[int, str]:
+    """Return the SHA-256 of a file's beginnings of these sizes, in one reading; a size that it does not reach is left out."""
+    digest, count, found = hashlib.sha256(), 0, {}
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK if size is None else min(_CHUNK, size - count)):
-            digest.update(chunk)
-            count += len(chunk)
-    return digest.hexdigest(), count
+        for size in sorted(set(sizes)):
+            while count < size and (chunk := file.read(min(CHUNK, size - count))):
+                digest.update(chunk)
+                count += len(chunk)
+            if count == size:
+                found[size] = digest.hexdigest()
+    return found
 
 
 def _stream_of(path: Path, options: ReadOptions) -> str:
@@ -206,54 +279,7 @@ def _stream_of(path: Path, options: ReadOptions) -> str:
 
     Where ids hold across a folder, its files are one stream whatever their names: a session may go on in another file.
     """
+    name = Path(logged_name(path.name))
     is_any_name = reader_for(options.format).has_global_ids
-    stem = "" if is_any_name else re.sub(r"[\d._-]+", "", path.name.removesuffix(path.suffix))
+    stem = "" if is_any_name else re.sub(r"[\d._-]+", "", name.name.removesuffix(name.suffix))
     return f"{path.resolve().parent}|{stem}|{options.format}|{options.origin}"
-
-
-def _new_source_id(path: Path, options: ReadOptions, taken: set[str]) -> str:
-    """Return an id from the file's name and first line, which stay as they are while it grows."""
-    with path.open("rb") as file:
-        first = file.readline(4096)
-    text = f"{options.format}|{options.origin}|{path.name}|".encode() + first
-    base = hashlib.sha256(text).hexdigest()[:16]
-    number = 1
-    while (found := base if number == 1 else f"{base}-{number}") in taken:
-        number += 1
-    return found
-
-
-def _span_rows(source_id: str, spans: Mapping[IsoWeek, Span]) -> list[dict[str, object]]:
-    return [
-        {
-            "source_id": source_id,
-            "week": str(week),
-            "start_offset": span.start_offset,
-            "end_offset": span.end_offset,
-            "start_line": span.start_line,
-            "line_count": span.line_count,
-        }
-        for week, span in spans.items()
-    ]
-
-
-def _options_json(options: ReadOptions) -> str:
-    start = str(options.start_week) if options.start_week else None
-    facts = {"timezone": options.timezone, "origin": options.origin, "arm": options.arm, "start_week": start}
-    return json.dumps(facts, sort_keys=True)
-
-
-def _source_of(row: sa.RowMapping) -> Source:
-    facts = json.loads(row["options_json"])
-    start = IsoWeek.parse(facts["start_week"]) if facts["start_week"] else None
-    options = ReadOptions(row["format"], facts["timezone"], facts["origin"], facts["arm"], start)
-    span = Span(row["start_offset"], row["end_offset"], row["start_line"], row[LOG_SPANS.c.line_count])
-    return Source(
-        row["source_id"],
-        row["stream"],
-        row["file_name"],
-        row["format"],
-        options,
-        datetime.fromisoformat(row["fallback_at"]),
-        span,
-    )

@@ -3,12 +3,16 @@
 Nothing here stores anything: ``ingest --check`` is this module alone, and ``landing`` builds on it.
 """
 
+import os
+import re
+import tempfile
+import zlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from zoneinfo import ZoneInfo
 
 from memloop_assets.errors import BadInput
@@ -16,16 +20,21 @@ from memloop_assets.trajectories.formats.catalogue import reader_for
 from memloop_assets.trajectories.formats.reader import (
     CONTENT_MISSING,
     Event,
+    Line,
     Origin,
     Rejected,
     SourceFacts,
     date_in_name,
 )
+from memloop_assets.trajectories.static_copy import copy_log, is_compressed
 from memloop_assets.weeks import IsoWeek
 
 Status = Literal["new", "grown", "unchanged", "empty", "checked"]
 
 _SHOWN_REJECTS = 20
+_CHUNK = 1 << 20
+_LOG_NAME = re.compile(r"\.jsonl?((\.\d+)|([.-]\d{8}))?(\.gz|\.zst)?$")
+_ROTATED = re.compile(r"([.-]\d+)*(\.gz|\.zst)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +65,37 @@ class ReadOptions:
 
 @dataclass(slots=True)
 class Span:
-    """The bytes of a source between which all lines of one week lie."""
+    """The bytes of a source between which all lines of one week lie; ``checksum`` is a CRC-32 over these lines alone, in order."""
 
     start_offset: int
     end_offset: int
     start_line: int
     line_count: int = 0
+    checksum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where reading a grown source goes on: after its last whole line, or at its last line where that has no end yet.
+
+    ``before`` is the stamp that the next line takes where it has none of its own. ``open_spans`` holds the spans that a last line without
+    an end has widened, as they were before it (None: there was none). ``is_undated`` where a line so far took the source's fallback stamp.
+    """
+
+    offset: int
+    line_number: int
+    before: datetime
+    open_spans: Mapping[IsoWeek, Span | None] = field(default_factory=dict)
+    is_undated: bool = False
 
 
 @dataclass(slots=True)
 class FileReport:
-    """What reading one file found: counts of events by kind, rejected lines with their reasons, lines per week."""
+    """What reading one file found: counts of events by kind, rejected lines with their reasons, the weeks that lines fall in.
+
+    The report of a file that has grown counts what is new, and ``weeks`` are those of new lines; ``spans`` are those of the whole file.
+    ``resume`` says where its reading will go on.
+    """
 
     path: Path
     status: Status
@@ -75,9 +104,11 @@ class FileReport:
     reasons: Counter[str] = field(default_factory=Counter)
     rejected: list[Rejected] = field(default_factory=list)
     spans: dict[IsoWeek, Span] = field(default_factory=dict)
+    weeks: set[IsoWeek] = field(default_factory=set)
     has_ids: bool = False
     is_synthetic_time: bool = False
     contentless_count: int = 0
+    resume: Resume | None = None
 
     @property
     def rejected_count(self) -> int:
@@ -103,9 +134,12 @@ class FileReport:
 
 
 def find_logs(path: Path) -> list[Path]:
-    """Return the log files that a path names: itself, or the .jsonl and .json files below a folder. Raises BadInput."""
+    """Return the log files that a path names: itself, or the .jsonl and .json files below a folder, rotated and compressed ones too.
+
+    Raises BadInput.
+    """
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix in (".jsonl", ".json") and p.is_file())
+        found = sorted(p for p in path.rglob("*") if is_log_name(p.name) and p.is_file())
         if not found:
             raise BadInput(
                 str(path), "no .jsonl or .json file lies in this folder", "name a log file or a folder of them"
@@ -118,45 +152,125 @@ def find_logs(path: Path) -> list[Path]:
     return [path]
 
 
-def scan(path: Path, options: ReadOptions, facts: SourceFacts, size: int, status: Status = "checked") -> FileReport:
-    """Read the first ``size`` bytes of a file without storing anything: what its lines say, and which bytes fall in which week."""
+def is_log_name(name: str) -> bool:
+    """Tell whether a file is named like a log: .jsonl or .json, then perhaps a rotation's number or date, then perhaps .gz or .zst."""
+    return _LOG_NAME.search(name) is not None
+
+
+def logged_name(name: str) -> str:
+    """Return the name under which a file was written, before it was rotated or compressed: ``session.jsonl.2.gz`` is session.jsonl."""
+    return _ROTATED.sub("", name, count=1) or name
+
+
+def scan(  # noqa: PLR0913  # where, how, from which line, up to which byte: all of them are facts of one reading
+    path: Path,
+    options: ReadOptions,
+    facts: SourceFacts,
+    size: int,
+    status: Status = "checked",
+    *,
+    start: Resume | None = None,
+    known: Mapping[IsoWeek, Span] | None = None,
+) -> FileReport:
+    """Read the first ``size`` bytes of a file without storing anything: what its lines say, and which bytes fall in which week.
+
+    With a ``start``, only what lies after it, and the spans of what lies before it (``known``) are widened. The file must not change.
+    """
     reader = reader_for(options.format)
-    report = FileReport(path, status)
-    before = facts.fallback_at
+    report = FileReport(path, status, spans={week: replace(span) for week, span in (known or {}).items()})
+    begin = replace(start, open_spans={}) if start else Resume(0, 1, facts.fallback_at)
+    before, point, is_undated = begin.before, begin, begin.is_undated
     with path.open("rb") as file:
-        for line in reader.lines(file, 0, 1, size):
+        ends_at = _end_of_last_line(file, size)
+        for line in reader.lines(file, begin.offset, begin.line_number, size):
             found = reader.read_line(line, facts, before)
-            report.line_count += 1
-            if isinstance(found, Rejected):
-                report.reasons[found.reason] += 1
-                if len(report.rejected) < _SHOWN_REJECTS:
-                    report.rejected.append(found)
-                stamps: Iterable[datetime] = (found.at,)
-            else:
-                report.events.update(event.kind for event in found)
-                report.has_ids |= found[0].session_id is not None or found[0].task_id is not None
-                report.is_synthetic_time |= found[0].is_synthetic_time
-                report.contentless_count += sum(CONTENT_MISSING in event.extra for event in found)
-                stamps = (event.at for event in found)
-            for week in {IsoWeek.of(at) for at in stamps}:
-                span = report.spans.setdefault(week, Span(line.start_offset, line.end_offset, line.number))
-                span.end_offset = max(span.end_offset, line.end_offset)
-                span.line_count += 1
+            weeks = _count(report, found)
+            if line.end_offset > ends_at:
+                point = Resume(line.start_offset, line.number, before, {w: _kept(report.spans.get(w)) for w in weeks})
+            report.weeks |= weeks
+            for week in weeks:
+                _widen(report.spans, week, line)
             before = stamp_after(found)
+            is_undated |= before == facts.fallback_at
+            if line.end_offset <= ends_at:
+                point = Resume(line.end_offset, line.number + 1, before)
+        report.resume = replace(
+            point if point.open_spans else _after_blank_lines(file, point, ends_at), is_undated=is_undated
+        )
     return report
+
+
+def _count(report: FileReport, found: list[Event] | Rejected) -> set[IsoWeek]:
+    """Count what one line says; return the weeks in which it lies."""
+    report.line_count += 1
+    if isinstance(found, Rejected):
+        report.reasons[found.reason] += 1
+        if len(report.rejected) < _SHOWN_REJECTS:
+            report.rejected.append(found)
+        stamps: Iterable[datetime] = (found.at,)
+    else:
+        report.events.update(event.kind for event in found)
+        report.has_ids |= found[0].session_id is not None or found[0].task_id is not None
+        report.is_synthetic_time |= found[0].is_synthetic_time
+    report.contentless_count += sum(CONTENT_MISSING in event.extra for event in found)
+        stamps = (event.at for event in found)
+    return {IsoWeek.of(at) for at in stamps}
+
+
+def _widen(spans: dict[IsoWeek, Span], week: IsoWeek, line: Line) -> None:
+    span = spans.setdefault(week, Span(line.start_offset, line.end_offset, line.number))
+    span.end_offset = max(span.end_offset, line.end_offset)
+    span.line_count += 1
+    span.checksum = zlib.crc32(line.raw + b"\n", span.checksum)
+
+
+def _kept(span: Span | None) -> Span | None:
+    return replace(span) if span else None
+
+
+def _end_of_last_line(file: BinaryIO, size: int) -> int:
+    """Return the offset after the last line end of the first ``size`` bytes, 0 where there is none."""
+    end = size
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        file.seek(start)
+        place = file.read(end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0
+
+
+def _after_blank_lines(file: BinaryIO, point: Resume, end: int) -> Resume:
+    """Return the point moved over the blank lines that end a file."""
+    number, left = point.line_number, end - point.offset
+    file.seek(point.offset)
+    while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+        number += chunk.count(b"\n")
+        left -= len(chunk)
+    return Resume(max(point.offset, end), number, point.before)
 
 
 def check_file(path: Path, options: ReadOptions) -> FileReport:
     """Tell what ingesting a file would read; stores nothing."""
     options.check()
-    size = path.stat().st_size
-    if size == 0:
-        return FileReport(path, "empty")
-    return scan(path, options, options.facts("", path.name, fallback_stamp(path, options)), size)
+    with tempfile.TemporaryDirectory() as folder:
+        content = path
+        if is_compressed(path):
+            content = Path(folder) / "content"
+            copy_log(path, content)
+        size = content.stat().st_size
+        if size == 0:
+            return FileReport(path, "empty")
+        facts = options.facts("", path.name, fallback_stamp(path, options, content))
+        return replace(scan(content, options, facts, size), path=path)
 
 
-def fallback_stamp(path: Path, options: ReadOptions) -> datetime:
-    """Return the stamp for lines before the first readable one: the date in the file's name, else its first stamp, else its mtime."""
+def fallback_stamp(path: Path, options: ReadOptions, content: Path | None = None) -> datetime:
+    """Return the stamp for lines before the first readable one: the date in the file's name, else its first stamp, else its mtime.
+
+    ``content`` is where the file's bytes can be read where they are compressed.
+    """
     named = date_in_name(path.name)
     zone = ZoneInfo(options.timezone)
     if named:
@@ -164,8 +278,8 @@ def fallback_stamp(path: Path, options: ReadOptions) -> datetime:
     written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
     reader = reader_for(options.format)
     facts = options.facts("", path.name, written)
-    with path.open("rb") as file:
-        for line in reader.lines(file, 0, 1, path.stat().st_size):
+    with (content or path).open("rb") as file:
+        for line in reader.lines(file, 0, 1, os.fstat(file.fileno()).st_size):
             found = reader.read_line(line, facts, written)
             if not isinstance(found, Rejected) and found[0].at != written:
                 return found[0].at

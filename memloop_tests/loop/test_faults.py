@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from memloop_assets.home import Home
+from memloop_assets.orchestration.week_loop import CHECK_NAME
 from memloop_assets.simulate import write_logs
 from memloop_assets.weeks import IsoWeek, weeks_between
 from memloop_tests.scenario import (
@@ -31,7 +32,8 @@ DATASETS_ON = WEEKLY_TABLES[4:]
 
 def failed_weeks(result: dg.ExecuteInProcessResult, table: str) -> str:
     """Return the failed weeks that a table's check of a run lists; empty where the check passed."""
-    (found,) = [c for c in result.get_asset_check_evaluations() if c.asset_key.path == [table]]
+    checks = [c for c in result.get_asset_check_evaluations() if c.check_name == CHECK_NAME]
+    (found,) = [c for c in checks if c.asset_key.path == [table]]
     assert found.passed == (found.metadata["failed_week_count"].value == 0)
     return "" if found.passed else str(found.metadata["failed_weeks"].value)
 

@@ -15,6 +15,9 @@ READERS: Mapping[str, Reader] = {
     for reader in (NativeReader(), TauBenchReader(), OpenAIChatReader(), ClaudeCodeReader(), OtlpReader())
 }
 
+LINE_BY_LINE = frozenset({"native"})
+"""Formats of which every line is read by itself: where such a file has grown, reading its tail is enough."""
+
 
 def reader_for(name: str) -> Reader:
     """Return the reader of a format; raises BadInput for a name that no reader has."""
