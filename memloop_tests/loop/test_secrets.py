@@ -51,10 +51,8 @@ def lines_with_secrets(seed: int) -> tuple[list[str], list[str]]:
 
 def everything_stored(home: Home) -> str:
     """Return all that lies under ``data/tables`` as text: every row of every table, and every file beside them."""
-    stored = []
-    for path in sorted(home.places.tables.rglob("*")):
-        if path.is_file() and path.suffix != ".parquet":
-            stored.append(path.read_text(encoding="utf-8"))
+    files = [path for path in sorted(home.places.tables.rglob("*")) if path.is_file() and path.suffix != ".parquet"]
+    stored = [path.read_text(encoding="utf-8") for path in files]
     for name in ASSETS:
         stored += [repr(home.store.read(name, week).to_pylist()) for week in home.store.weeks(name)]
     return "\n".join(stored)

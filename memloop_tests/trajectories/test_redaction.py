@@ -88,7 +88,7 @@ def test_what_is_found_in_real_conversations_is_an_address_and_nothing_else() ->
         values.update(redactor.replaced)
     assert sum(len(run["traj"]) for run in runs) == 5308
     assert found == {"email": 127}
-    assert {value.split("@")[1] for value in values} == {"example.com"}
+    assert {value.split("@")[1] for value in values} == {"example.com", "gmail.com"}
 
 
 @pytest.mark.skipif(not TAU_BENCH.exists(), reason="tau-bench's published runs are not on this machine")
