@@ -22,7 +22,7 @@ from memloop_assets.trajectories.formats.reader import Event, Rejected, depth_of
 from memloop_assets.trajectories.secret_rules import RULES, Gate, Rule, is_card, is_password, is_phone
 from memloop_assets.trajectories.trajectory import Trajectory, chat_role, text_of
 
-_DEEPEST_INNER = 60  # levels of JSON inside a string; what is deeper is redacted as text
+_DEEPEST_INNER = 60  # levels of JSON inside strings, all taken together; what is deeper is redacted as text
 _FIELDS = ("payload", "extra", "session_id", "task_id", "user_id", "decision_id")
 _PLACEHOLDER = re.compile(r"<[A-Z]+(?:_[A-Z]+)*_\d+>")
 _LIKE_PLACEHOLDER = re.compile(r"[A-Z_]+\d*")
@@ -88,6 +88,7 @@ class Redactor:
         self._by_name = {rule.name: rule for rule in rules}
         self._given: dict[tuple[str, str], str] = {}
         self._last: Counter[str] = Counter()
+        self._levels = 0
         self._taken: set[str] = set()
         self.known: dict[str, str] = {}
         """Secrets that only their surroundings gave away, with their placeholders."""
@@ -192,14 +193,18 @@ class Redactor:
 
     def _inner_json(self, text: str, rules: Sequence[Rule]) -> str | None:
         """Return JSON inside a string redacted as JSON, so that it stays valid; None where it is none."""
+        before = self._levels
         try:
-            if depth_of(orjson.loads(text)) > _DEEPEST_INNER:
+            self._levels += depth_of(orjson.loads(text)) + 1
+            if self._levels > _DEEPEST_INNER:
                 return None
             value = json.loads(text)
             redacted = self._walk(value, rules)
             return text if redacted == value else json.dumps(redacted, ensure_ascii=False, allow_nan=False)
         except ValueError:
             return None
+        finally:
+            self._levels = before
 
     def _replace(self, text: str, rule: Rule) -> str:
         pieces, last = [], 0

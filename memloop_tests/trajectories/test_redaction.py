@@ -233,6 +233,17 @@ def test_hostile_text_costs_time_linear_in_its_length(seed: str) -> None:
     Redactor().redact_text(seed * (200_000 // len(seed)))
 
 
+def test_no_depth_of_nesting_hides_a_secret_or_ends_the_week() -> None:
+    value: Any = "ann@example.org"
+    for _ in range(5):
+        value = json.dumps("[" * 40 + json.dumps(value) + "]" * 40)
+    for place in range(235):
+        value = [value] if place % 2 else {"in": value}
+    once = redacted(value)
+    assert "ann@" not in orjson.dumps(once).decode()
+    assert redacted(once) == once
+
+
 def trial(*contents: str, user_id: str | None = None) -> Trajectory:
     events = [
         event("message", after(place), content=text, role="system" if place == 0 else "user", user_id=user_id)
@@ -305,3 +316,10 @@ def test_what_is_switched_off_is_left_alone() -> None:
 def test_a_rule_that_there_is_not_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(BadSettings, match="did you mean 'phone'"):
         RedactionSettings(off=("phones",))
+
+
+def test_the_page_of_rules_lists_every_rule_and_no_other() -> None:
+    page = (ROOT / "docs" / "redaction.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    told = [(row[0].strip("|` "), row[1].strip("`"), row[2].strip("| ") == "yes") for row in rows]
+    assert told == [(rule.name, f"<{rule.label}_1>", rule.is_certain) for rule in RULES]
