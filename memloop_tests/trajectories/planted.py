@@ -1,7 +1,7 @@
 """Planted secrets: a generator of values and of places to put them, written from the vendors' formats and not from memloop's rules.
 
 It uses no pattern, alphabet or template of ``secret_rules``: values are drawn from the documented shapes, sentences and fields from what
-people write. The rules were not adjusted to single misses of it; what they miss stands in ``docs/redaction.md``.
+people write. What its first run changed in the rules, and what they still miss, stands in ``docs/redaction.md``.
 """
 
 import base64
