@@ -23,6 +23,8 @@ from memloop_assets.settings import find_home, load_settings, write_first_week
 from memloop_assets.status import decision_lines, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
+from memloop_assets.trajectories.redaction import RedactionSettings, redact_rejected
+from memloop_assets.trajectories.secret_rules import Rule
 from memloop_assets.trajectories.sniffing import AUTO, sniff
 from memloop_assets.trajectories.sources import FileReport, ReadOptions, check_file, find_logs
 from memloop_assets.weeks import IsoWeek, parse_week_range
@@ -120,6 +122,7 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
     options = ReadOptions(arguments.format, settings.logs.timezone, arguments.origin, arguments.arm, start)
     if options.format != AUTO:
         options.check()
+    rules = settings.section("redaction", RedactionSettings).rules
     paths = find_logs(arguments.path)
     home = None if arguments.check else _open(folder)  # a check leaves no trace: it opens no home
     reports, faults = [], 0
@@ -135,7 +138,7 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
             print(f"{name}: {error}", file=sys.stderr)
             continue
         reports.append(report)
-        _print_report(report)
+        _print_report(report, rules)
     weeks = sorted({week for report in reports for week in report.weeks})
     if weeks and home:
         _place_first_week(home, weeks[0])
@@ -143,12 +146,13 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
     return 1 if faults else 0
 
 
-def _print_report(report: FileReport) -> None:
+def _print_report(report: FileReport, rules: Sequence[Rule]) -> None:
     events = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.events.items()))
     weeks = f"{min(report.weeks)}..{max(report.weeks)}" if report.weeks else "no week"
     print(f"{report.path.name}: {report.status}, {report.line_count:,} lines ({events or 'no events'}), {weeks}")
     for item in report.rejected:
-        print(f"  line {item.line_number}: {item.reason}: {item.raw[:80].decode('utf-8', 'backslashreplace')}")
+        text, reason, _ = redact_rejected(item, rules)
+        print(f"  line {item.line_number}: {reason}: {text[:80]}")
     if report.rejected_count > len(report.rejected):
         print(f"  and {report.rejected_count - len(report.rejected):,} more lines that cannot be read")
     if report.status == "unchanged":
@@ -169,11 +173,14 @@ def _place_first_week(home: Home, earliest: IsoWeek) -> None:
 
 
 def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
-    places = load_settings(folder, os.environ).places
+    settings = load_settings(folder, os.environ)
     suite = import_long_table(
-        arguments.path, name=arguments.name or arguments.path.stem, holdout_share=arguments.holdout_share
+        arguments.path,
+        name=arguments.name or arguments.path.stem,
+        holdout_share=arguments.holdout_share,
+        rules=settings.section("redaction", RedactionSettings).rules,
     )
-    save_suite(suite, places.benchmark_suite)
+    save_suite(suite, settings.places.benchmark_suite)
     counts = [f"{len(suite.tasks_of(split)):,} {split}" for split in ("practice", "holdout")]
     print(
         f"benchmark {suite.name}: {' and '.join(counts)} tasks, arms {', '.join(suite.arms)}, fingerprint {suite.fingerprint}"

@@ -24,7 +24,7 @@ from memloop_assets.weeks import IsoWeek
 T = typing.TypeVar("T")
 
 DEFAULT_FIRST_WEEK = IsoWeek(2026, 2)
-ROOM_SECTIONS = ("routing", "promotion")
+ROOM_SECTIONS = ("redaction", "routing", "promotion")
 
 
 @dataclass(frozen=True, slots=True)

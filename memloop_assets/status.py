@@ -12,6 +12,7 @@ from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.routing.versions import LedgerRow, first_broken_row
 from memloop_assets.settings import build_section
 from memloop_assets.staleness import moved_weeks, stale_range
+from memloop_assets.trajectories.redaction import RedactionSettings
 from memloop_assets.weeks import IsoWeek, weeks_between
 
 _TABLES = (
@@ -49,6 +50,7 @@ def status_lines(home: Home) -> Iterator[str]:
         yield "benchmark none imported: nothing can be promoted. Fix: memloop benchmark import FILE"
     yield "settings"
     shown = settings.as_dict()
+    shown["redaction"] = _filled("redaction", RedactionSettings, shown)
     shown["routing"] = _filled("routing", TrainingSettings, shown)
     shown["promotion"] = _filled("promotion", PromotionPolicy, shown)
     for name, value in shown.items():

@@ -105,7 +105,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 def test_the_printed_settings_hold_every_key_and_no_path_of_this_machine(tmp_path: Path) -> None:
     settings = load(tmp_path, EVERY_KEY)
     plain = settings.as_dict()
-    assert set(plain) == {"data_home", "first_week", "logs", "datasets", "sensor", "arms", "routing", "promotion"}
+    sections = {"logs", "datasets", "sensor", "arms", "redaction", "routing", "promotion"}
+    assert set(plain) == {"data_home", "first_week", *sections}
     assert plain["first_week"] == "2026-W05"
     assert plain["routing"] == {"delta": 0.05}
     assert str(tmp_path) not in str(plain)

@@ -17,6 +17,8 @@ from memloop_assets.benchmarks.suite import ArmOutcome, BenchmarkSuite, Benchmar
 from memloop_assets.errors import BadInput
 from memloop_assets.store import read_parquet
 from memloop_assets.tasks import split_of_task, task_key
+from memloop_assets.trajectories.redaction import Redactor
+from memloop_assets.trajectories.secret_rules import RULES, Rule
 
 _REQUIRED = ("task_id", "prompt", "arm", "reward")
 _OPTIONAL = ("domain", "cost_usd", "latency_ms")
@@ -24,16 +26,20 @@ _MOST_NAMED = 5
 _NUMBERS = ("reward", "cost_usd", "latency_ms")
 
 
-def import_long_table(path: Path, *, name: str, holdout_share: float = 0.5, salt: str = "") -> BenchmarkSuite:
+def import_long_table(
+    path: Path, *, name: str, holdout_share: float = 0.5, salt: str = "", rules: Sequence[Rule] = RULES
+) -> BenchmarkSuite:
     """Read a suite from a Parquet or CSV file with one row per task and arm.
 
     Columns: ``task_id, prompt, arm, reward`` and, where known, ``domain, cost_usd, latency_ms``; others are ignored. A
-    null, empty or NaN domain, cost or latency is unknown. Ids that share one normalised prompt are one task: it keeps
-    the smallest id with its prompt, and each arm's outcome is the mean of its measurements, which no order of rows can
-    sway. Raises BadInput naming the culprit rows (counted from 1, without the header) and the fix.
+    null, empty or NaN domain, cost or latency is unknown. Prompts are redacted as logs are, so that a task is the same
+    in both. Ids that share one normalised prompt are one task: it keeps the smallest id with its prompt, and each arm's
+    outcome is the mean of its measurements, which no order of rows can sway. Raises BadInput naming the culprit rows
+    (counted from 1, without the header) and the fix.
     """
     rows = _read_long_table(path)
     thing = f"benchmark table {path}"
+    rows["prompt"] = [Redactor(rules).redact_text(prompt) for prompt in rows["prompt"]]
     heads, seen = _check_identity(rows, thing)
     ids_of_key: dict[str, list[str]] = defaultdict(list)
     for task_id in sorted(heads):

@@ -14,6 +14,8 @@ from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import MetadataValue, known
 from memloop_assets.orchestration.week_loop import Built, run_weeks, weekly_asset
 from memloop_assets.store import Store
+from memloop_assets.trajectories.redaction import RedactionSettings
+from memloop_assets.trajectories.secret_verdict import no_secrets
 from memloop_assets.weeks import IsoWeek
 
 GROUP = "datasets"
@@ -25,6 +27,7 @@ GROUP = "datasets"
 def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Conversations worth imitating: HIGH or MEDIUM, never a known failure, never a holdout task."""
     opened = home.open()
+    secretless = no_secrets(opened.settings.section("redaction", RedactionSettings).rules)
 
     def build(week: IsoWeek) -> Built:
         holdout, inputs = _week_inputs(opened.store, week)
@@ -32,7 +35,7 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
             opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
         )
         shown = _left_out(counts, "known_failure_count", "low_quality_count")
-        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=shown)
+        return Built(rows, inputs, rules=[no_holdout_overlap(holdout), secretless], metadata=shown)
 
     return run_weeks(context, opened, SFT_EXAMPLES, build)
 
@@ -43,6 +46,7 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
 def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Trials that a router can learn from: a task, the arm that served it, the reward that it earned."""
     opened = home.open()
+    secretless = no_secrets(opened.settings.section("redaction", RedactionSettings).rules)
 
     def build(week: IsoWeek) -> Built:
         holdout, inputs = _week_inputs(opened.store, week)
@@ -51,7 +55,7 @@ def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.M
         )
         numbers = {"arm_count": len(pc.unique(rows["arm"])), "mean_reward": pc.mean(rows["reward"]).as_py()}
         shown = {**_left_out(counts, "no_reward_count"), **known(numbers)}
-        return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=shown)
+        return Built(rows, inputs, rules=[no_holdout_overlap(holdout), secretless], metadata=shown)
 
     return run_weeks(context, opened, ROUTER_SAMPLES, build)
 

@@ -20,6 +20,7 @@ from memloop_assets.orchestration.partitions import WEEKS
 from memloop_assets.orchestration.table_metadata import MetadataValue, column_schema, publication_metadata
 from memloop_assets.settings import config_hash
 from memloop_assets.store import Provenance, Publication, Rule
+from memloop_assets.trajectories.redaction import redact_error
 from memloop_assets.weeks import IsoWeek
 
 PROGRESS = logging.getLogger("memloop.progress")
@@ -122,6 +123,7 @@ def _run_week(
     except (WriterConflict, LedgerConflict):
         raise
     except MemloopError as error:
-        home.store.record_failure(contract.name, week, error)
-        return {"error": str(error), "dagster/row_count": 0}
+        told = redact_error(error)
+        home.store.record_failure(contract.name, week, told)
+        return {"error": str(told), "dagster/row_count": 0}
     return {**built.metadata, **after, **publication_metadata(publication)}

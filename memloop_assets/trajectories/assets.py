@@ -1,5 +1,6 @@
 """The doorway of the room ``trajectories``: its four weekly assets."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import dagster as dg
@@ -12,6 +13,8 @@ from memloop_assets.pictures import draw_bars
 from memloop_assets.trajectories.cutting import CutWeek, cut_week, quarantine_week
 from memloop_assets.trajectories.landing import landed_label
 from memloop_assets.trajectories.quality import RULE_NUMBER, TIERS, grade_trajectory
+from memloop_assets.trajectories.redaction import RedactionSettings, Redactor
+from memloop_assets.trajectories.secret_verdict import no_secrets
 from memloop_assets.trajectories.tables import (
     QUARANTINED_LINES,
     SESSION_LOGS,
@@ -29,12 +32,14 @@ GROUP = "trajectories"
 def session_logs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """The landed log files with lines in the week, each pinned by the hash of its bytes."""
     opened = home.open()
+    redaction = opened.settings.section("redaction", RedactionSettings)
 
     def build(week: IsoWeek) -> Built:
         inputs = {landed_label(week): opened.landing.digest(week)}
         sources = opened.landing.sources(week)
+        rows = [session_log_row(source, week, opened.landing.span_digest(source)) for source in sources]
         table = SESSION_LOGS.table(
-            session_log_row(source, week, opened.landing.span_digest(source)) for source in sources
+            row | {"file_name": Redactor(redaction.rules).redact_text(str(row["file_name"]))} for row in rows
         )
         lines = sum(source.span.line_count for source in sources)
         return Built(table, inputs, metadata={"file_count": len(sources), "line_count": lines})
@@ -46,30 +51,47 @@ def session_logs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
 def trajectories(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Task attempts cut from the week's sessions: by ids where they are logged, by silence where not."""
     opened = home.open()
+    redaction = opened.settings.section("redaction", RedactionSettings)
     reading = CutWeek(opened.landing, opened.settings.logs)
 
     def build(week: IsoWeek) -> Built:
+        finds: Counter[str] = Counter()
         inputs = {**opened.store.input_of("session_logs", week), **reading.landed_lines(week)}
-        table, counts = cut_week(reading, week, opened.settings.arms)
-        return Built(table, inputs, config=(opened.settings.logs, dict(opened.settings.arms)), metadata=counts)
+        table, counts = cut_week(reading, week, opened.settings.arms, redaction.rules, finds)
+        return Built(
+            table,
+            inputs,
+            rules=[no_secrets(redaction.rules)],
+            config=(opened.settings.logs, dict(opened.settings.arms), redaction),
+            metadata={**counts, "redacted": _listed(finds)},
+        )
 
     return run_weeks(context, opened, TRAJECTORIES, build)
 
 
 @weekly_asset(QUARANTINED_LINES, group=GROUP, kinds={"python", "parquet"}, deps=["session_logs"])
 def quarantined_lines(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
-    """Lines of the week that could not be read, each whole, with file, line number and reason."""
+    """Lines of the week that could not be read, each whole but for redaction, with file, line number and reason."""
     opened = home.open()
+    redaction = opened.settings.section("redaction", RedactionSettings)
 
     def build(week: IsoWeek) -> Built:
-        table, reasons = quarantine_week(opened.landing, week)
-        listed = "\n".join(f"- {count} x {reason}" for reason, count in reasons.most_common(20)) or "none"
+        finds: Counter[str] = Counter()
+        table, reasons = quarantine_week(opened.landing, week, redaction.rules, finds)
         metadata = {
             "quarantined_file_count": len(pc.unique(table["source_id"])),
             "quarantined_byte_count": pc.sum(table["byte_count"]).as_py() or 0,
-            "reasons": dg.MetadataValue.md(listed),
+            "reasons": _listed(reasons),
+            "redacted_count": finds.total(),
+            "redacted": _listed(finds),
         }
-        return Built(table, opened.store.input_of("session_logs", week), metadata=metadata)
+        return Built(
+            table,
+            opened.store.input_of("session_logs", week),
+            rules=[no_secrets(redaction.rules)],
+            config=(redaction,),
+            metadata=metadata,
+        )
 
     return run_weeks(context, opened, QUARANTINED_LINES, build)
 
@@ -99,3 +121,8 @@ def trajectory_quality(context: dg.AssetExecutionContext, home: MemloopHome) -> 
         )
 
     return run_weeks(context, opened, TRAJECTORY_QUALITY, build)
+
+
+def _listed(counts: Counter[str]) -> dg.MetadataValue:
+    """Return the most frequent of what was counted as a list."""
+    return dg.MetadataValue.md("\n".join(f"- {count} x {name}" for name, count in counts.most_common(20)) or "none")

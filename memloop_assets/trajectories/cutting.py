@@ -4,7 +4,7 @@ The joint between ``landing`` (bytes), ``segments`` (the cut) and ``tables`` (ro
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import pyarrow as pa
@@ -14,6 +14,8 @@ from memloop_assets.trajectories.calls import join_calls
 from memloop_assets.trajectories.formats.catalogue import reader_for
 from memloop_assets.trajectories.formats.reader import Event, Origin, Rejected
 from memloop_assets.trajectories.landing import Landing, landed_label
+from memloop_assets.trajectories.redaction import Redactor, redact_rejected, redact_trajectory
+from memloop_assets.trajectories.secret_rules import RULES, Rule
 from memloop_assets.trajectories.segments import (
     WEEKS_AFTER,
     WEEKS_BEFORE,
@@ -80,32 +82,57 @@ class CutWeek:
         return {stream: events for stream, (events, _) in joined.items()}, repeated_count, digest
 
 
-def cut_week(reading: CutWeek, week: IsoWeek, arms: Mapping[str, ArmPrice]) -> tuple[pa.Table, dict[str, int]]:
-    """Return the trajectories that start in a week as rows, and the counts that a person asks for."""
+def cut_week(
+    reading: CutWeek,
+    week: IsoWeek,
+    arms: Mapping[str, ArmPrice],
+    rules: Sequence[Rule] = RULES,
+    finds: Counter[str] | None = None,
+) -> tuple[pa.Table, dict[str, int]]:
+    """Return the trajectories that start in a week as rows, redacted, and the counts that a person asks for.
+
+    What the rules of redaction found is added to ``finds``, by rule. The cut is made by what was logged; every hash over content, the
+    trajectory's and the task's identity, is made after redaction.
+    """
     rows: dict[str, dict[str, object]] = {}
+    finds = Counter() if finds is None else finds
+    before = finds.total()
     counts = {"duplicate_count": 0, "duplicate_event_count": 0}
-    for (_, origin), events in sorted(reading.streams(week).items()):
-        for trajectory in cut_trajectories(events, week, reading.rules, origin):
+    streams = reading.streams(week)
+    names = {source_id: Redactor(rules).redact_text(name) for source_id, name in reading.file_names.items()}
+    for (_, origin), events in sorted(streams.items()):
+        for cut in cut_trajectories(events, week, reading.rules, origin):
+            trajectory, found = redact_trajectory(cut, rules)
             if trajectory.trajectory_id in rows:
                 counts["duplicate_count"] += 1
                 counts["duplicate_event_count"] += len(trajectory.events)
             else:
-                rows[trajectory.trajectory_id] = trajectory_row(trajectory, week, reading.file_names, arms)
+                rows[trajectory.trajectory_id] = trajectory_row(trajectory, week, names, arms)
+                finds.update(found)
     counts["duplicate_event_count"] += reading.repeated_count(week)
     table = TRAJECTORIES.table(rows.values())
     counts["event_count"] = sum(table["event_count"].to_pylist())
+    counts["redacted_count"] = finds.total() - before
     counts["labelled_count"] = table.num_rows - table["reward"].null_count
     return table, counts
 
 
-def quarantine_week(landing: Landing, week: IsoWeek) -> tuple[pa.Table, Counter[str]]:
-    """Return the week's lines that could not be read as rows, and how often each reason occurs."""
-    rows = [
-        quarantined_row(item, week, source.file_name)
-        for source in landing.sources(week)
-        for item in landing.read_week(source, week)
-        if isinstance(item, Rejected)
-    ]
+def quarantine_week(
+    landing: Landing, week: IsoWeek, rules: Sequence[Rule] = RULES, finds: Counter[str] | None = None
+) -> tuple[pa.Table, Counter[str]]:
+    """Return the week's lines that could not be read as rows, redacted, and how often each reason occurs.
+
+    What the rules of redaction found is added to ``finds``, by rule.
+    """
+    finds = Counter() if finds is None else finds
+    rows = []
+    for source in landing.sources(week):
+        file_name = Redactor(rules).redact_text(source.file_name)
+        for item in landing.read_week(source, week):
+            if isinstance(item, Rejected):
+                raw_text, reason, found = redact_rejected(item, rules)
+                finds.update(found)
+                rows.append(quarantined_row(item, week, file_name) | {"raw_text": raw_text, "reason": reason})
     return QUARANTINED_LINES.table(rows), Counter(str(row["reason"]) for row in rows)
 
 

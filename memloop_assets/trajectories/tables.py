@@ -15,7 +15,7 @@ from memloop_assets.trajectories.trajectory import Trajectory
 from memloop_assets.weeks import IsoWeek
 
 WEEK = Column("week", "string", "ISO week, as 2026-W12")
-TRAJECTORY_ID = Column("trajectory_id", "string", "content hash of the trajectory's events")
+TRAJECTORY_ID = Column("trajectory_id", "string", "content hash of the trajectory's redacted events")
 TASK_KEY = Column("task_key", "string", "identity of the task: hash of its normalised text")
 ORIGIN = Column("origin", "string", "who wrote the log; only live and review rows teach", allowed=ORIGINS)
 
@@ -92,7 +92,7 @@ TRAJECTORIES = TableContract(
 
 QUARANTINED_LINES = TableContract(
     name="quarantined_lines",
-    row="one line that could not be read, kept whole",
+    row="one line that could not be read, kept whole but for redaction",
     key=("source_id", "line_number"),
     columns=(
         WEEK,
@@ -100,8 +100,8 @@ QUARANTINED_LINES = TableContract(
         Column("file_name", "string", "name of the file as it was ingested"),
         Column("line_number", "int", "line in the file, from 1 (tau-bench: number of the record)", minimum=1),
         Column("reason", "string", "why it could not be read"),
-        Column("byte_count", "int", "bytes of the line", minimum=0),
-        Column("raw_text", "string", "the line; bytes that are not UTF-8 are written as \\xNN"),
+        Column("byte_count", "int", "bytes of the line as it was logged", minimum=0),
+        Column("raw_text", "string", "the line, redacted; bytes that are not UTF-8 are written as \\xNN"),
     ),
 )
 

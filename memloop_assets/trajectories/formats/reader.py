@@ -151,7 +151,7 @@ def parse_object(raw: bytes) -> dict[str, object] | str:
         return explain_bad_json(raw, str(error))
     if not isinstance(value, dict):
         return f"a JSON {type(value).__name__}, not an object"
-    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and _depth(value) > _DEEPEST:
+    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and depth_of(value) > _DEEPEST:
         return f"nested deeper than {_DEEPEST} levels"
     return json.loads(raw, parse_int=_read_whole_number) if _LONG_NUMBER.search(raw) else value
 
@@ -161,7 +161,7 @@ def _read_whole_number(text: str) -> int | str:
     return number if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64 else text
 
 
-def _depth(value: object) -> int:
+def depth_of(value: object) -> int:
     """Return how many containers deep a JSON value goes, without recursion."""
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, dict | list)]:
