@@ -71,13 +71,17 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSettings:
-    """Section ``[datasets]``: how long examples are kept in the training window."""
+    """Section ``[datasets]``: how long examples are kept in the training window, and which answers make a preference pair."""
 
     retention_weeks: int = 26
+    preference_margin: float = 0.3
+    preference_pairs_per_task: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse a window that holds nothing."""
+        """Refuse a window that holds nothing, and pairs of answers that are equally good."""
         _require("[datasets] retention_weeks", self.retention_weeks, 1, 1040)
+        _require("[datasets] preference_margin", self.preference_margin, 0.01, 1)
+        _require("[datasets] preference_pairs_per_task", self.preference_pairs_per_task, 1, 100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The doorway of the room ``datasets``: two tables of examples, and the snapshot over all weeks."""
+"""The doorway of the room ``datasets``: three tables of examples, and the snapshot over all weeks."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,11 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from memloop_assets.datasets.leakage import HoldoutKeys, holdout_keys, no_holdout_overlap
+from memloop_assets.datasets.preferences import build_preference_pairs, read_trials
 from memloop_assets.datasets.samples import build_router_samples
 from memloop_assets.datasets.snapshot import build_snapshot, read_window, window_of
 from memloop_assets.datasets.supervised import build_sft_examples
-from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT, PREFERENCE_PAIRS, ROUTER_SAMPLES, SFT_EXAMPLES
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import MetadataValue, known
 from memloop_assets.orchestration.week_loop import Built, run_weeks, weekly_asset
@@ -38,6 +39,36 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
 
 
 @weekly_asset(
+    PREFERENCE_PAIRS, group=GROUP, kinds={"parquet"}, deps=["trajectories", "trajectory_quality", "benchmark_suite"]
+)
+def preference_pairs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
+    """Two answers to the same task, one of which earned more: of the week, or of the week and an earlier retained one."""
+    opened = home.open()
+
+    def build(week: IsoWeek) -> Built:
+        settings = opened.settings.datasets
+        holdout = holdout_keys(opened.store.read("benchmark_suite", None))
+        trials, inputs, missing, excluded = read_trials(
+            opened.store, window_of(week, opened.first_week, settings.retention_weeks), holdout
+        )
+        rows, counts = build_preference_pairs(week, trials, settings)
+        shown = _left_out({**counts, "holdout_excluded_count": excluded}, "different_prompt_count")
+        return Built(
+            rows,
+            {**opened.store.input_of("benchmark_suite", None), **inputs},
+            rules=[no_holdout_overlap(holdout)],
+            config=(settings,),
+            metadata={
+                **shown,
+                "task_count": len(pc.unique(rows["task_key"])),
+                "missing_weeks": ", ".join(missing) or "none",
+            },
+        )
+
+    return run_weeks(context, opened, PREFERENCE_PAIRS, build)
+
+
+@weekly_asset(
     ROUTER_SAMPLES, group=GROUP, kinds={"parquet"}, deps=["trajectories", "trajectory_quality", "benchmark_suite"]
 )
 def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
@@ -57,7 +88,10 @@ def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.M
 
 
 @weekly_asset(
-    DATASET_SNAPSHOT, group=GROUP, kinds={"parquet"}, deps=["sft_examples", "router_samples", "benchmark_suite"]
+    DATASET_SNAPSHOT,
+    group=GROUP,
+    kinds={"parquet"},
+    deps=["sft_examples", "preference_pairs", "router_samples", "benchmark_suite"],
 )
 def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Everything that may be trained on as of the week: all retained weeks, deduplicated, free of holdout tasks."""
