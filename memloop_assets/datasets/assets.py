@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 import pyarrow.compute as pc
 
-from memloop_assets.datasets.leakage import HoldoutKeys, holdout_keys, no_holdout_overlap
+from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, holdout_keys, no_holdout_overlap
 from memloop_assets.datasets.preferences import build_preference_pairs, read_trials
 from memloop_assets.datasets.samples import build_router_samples
 from memloop_assets.datasets.snapshot import build_snapshot, read_window, window_of
@@ -18,6 +18,7 @@ from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
 GROUP = "datasets"
+_HELD_OUT = ("holdout_excluded_count", "holdout_near_duplicate_count")
 
 
 @weekly_asset(
@@ -26,12 +27,13 @@ GROUP = "datasets"
 def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Conversations worth imitating: HIGH or MEDIUM, never a known failure, never a holdout task."""
     opened = home.open()
+    near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
         holdout, inputs = _week_inputs(opened.store, week)
-        rows, counts = build_sft_examples(
-            opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
-        )
+        told, near_count = near.drop(opened.store.read("trajectories", week))
+        rows, counts = build_sft_examples(told, opened.store.read("trajectory_quality", week), holdout)
+        counts["holdout_near_duplicate_count"] = near_count
         shown = _left_out(counts, "known_failure_count", "low_quality_count")
         return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=shown)
 
@@ -44,6 +46,7 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
 def preference_pairs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Two answers to the same task, one of which earned more: of the week, or of the week and an earlier retained one."""
     opened = home.open()
+    near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
         settings = opened.settings.datasets
@@ -51,8 +54,10 @@ def preference_pairs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
         trials, inputs, missing, excluded = read_trials(
             opened.store, window_of(week, opened.first_week, settings.retention_weeks), holdout
         )
+        trials, near_count = near.drop(trials)
         rows, counts = build_preference_pairs(week, trials, settings)
-        shown = _left_out({**counts, "holdout_excluded_count": excluded}, "different_prompt_count")
+        counts |= {"holdout_excluded_count": excluded, "holdout_near_duplicate_count": near_count}
+        shown = _left_out(counts, "different_prompt_count")
         return Built(
             rows,
             {**opened.store.input_of("benchmark_suite", None), **inputs},
@@ -74,12 +79,13 @@ def preference_pairs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
 def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Trials that a router can learn from: a task, the arm that served it, the reward that it earned."""
     opened = home.open()
+    near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
         holdout, inputs = _week_inputs(opened.store, week)
-        rows, counts = build_router_samples(
-            opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
-        )
+        told, near_count = near.drop(opened.store.read("trajectories", week))
+        rows, counts = build_router_samples(told, opened.store.read("trajectory_quality", week), holdout)
+        counts["holdout_near_duplicate_count"] = near_count
         numbers = {"arm_count": len(pc.unique(rows["arm"])), "mean_reward": pc.mean(rows["reward"]).as_py()}
         shown = {**_left_out(counts, "no_reward_count"), **known(numbers)}
         return Built(rows, inputs, rules=[no_holdout_overlap(holdout)], metadata=shown)
@@ -122,7 +128,7 @@ def _left_out(counts: Mapping[str, int], *charted: str) -> dict[str, MetadataVal
     listed = "\n".join(
         f"- {count} x {reason.removesuffix('_count')}" for reason, count in sorted(counts.items()) if count
     )
-    numbers = {name: counts.get(name, 0) for name in ("holdout_excluded_count", *charted)}
+    numbers = {name: counts.get(name, 0) for name in (*_HELD_OUT, *charted)}
     return {**numbers, "left_out": dg.MetadataValue.md(listed or "none")}
 
 

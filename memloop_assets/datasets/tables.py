@@ -67,6 +67,12 @@ ROUTER_SAMPLES = TableContract(
         Column("propensity", "float", "probability with which the arm was chosen", nullable=True, minimum=0, maximum=1),
         Column("label_source", "string", "who judged", nullable=True),
         Column("quality_tier", "string", "grade of its trajectory", allowed=TIERS),
+        Column(
+            "near_duplicate_of",
+            "string",
+            "key of the week's task that this one nearly repeats: five-character sets of Jaccard similarity 0.8 or more",
+            nullable=True,
+        ),
     ),
 )
 
