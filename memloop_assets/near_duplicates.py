@@ -88,7 +88,8 @@ def mark_near_duplicates(texts: Sequence[str]) -> list[int | None]:
 
     The earlier text is always one that is marked None itself.
     """
-    index, places = NearDuplicateIndex(), []
+    index = NearDuplicateIndex()
+    places: list[int] = []
     marks: list[int | None] = []
     for place, text in enumerate(texts):
         found = index.find_or_add(text)

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, holdout_keys, no_holdout_overlap
 from memloop_assets.datasets.preferences import build_preference_pairs, read_trials
 from memloop_assets.datasets.samples import build_router_samples
-from memloop_assets.datasets.snapshot import build_snapshot, read_window, window_of
+from memloop_assets.datasets.snapshot import build_snapshot, read_window, weigh_snapshot, window_of
 from memloop_assets.datasets.supervised import build_sft_examples
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT, PREFERENCE_PAIRS, ROUTER_SAMPLES, SFT_EXAMPLES
 from memloop_assets.orchestration.resources import MemloopHome
@@ -108,6 +108,7 @@ def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
         window = window_of(week, opened.first_week, opened.settings.datasets.retention_weeks)
         examples, inputs, missing = read_window(opened.store, window)
         rows, counts = build_snapshot(week, examples, holdout)
+        rows, dropped = weigh_snapshot(rows, examples, opened.settings.datasets)
         return Built(
             rows,
             {**opened.store.input_of("benchmark_suite", None), **inputs},
@@ -115,6 +116,7 @@ def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
             config=(opened.settings.datasets,),
             metadata={
                 **counts,
+                **dropped,
                 "sample_count": pc.sum(pc.equal(rows["table_name"], ROUTER_SAMPLES.name)).as_py() or 0,
                 "missing_weeks": ", ".join(missing) or "none",
             },
