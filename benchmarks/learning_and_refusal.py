@@ -39,7 +39,7 @@ from memloop_assets.benchmarks.weekly import score_week
 from memloop_assets.datasets.leakage import holdout_keys
 from memloop_assets.datasets.samples import build_router_samples
 from memloop_assets.datasets.snapshot import build_snapshot, read_samples, read_window, window_of
-from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, TEACHING_TABLES
 from memloop_assets.errors import BadInput, InputFailed
 from memloop_assets.home import open_home
 from memloop_assets.promotion.evidence import Sources, champion_router
@@ -176,7 +176,9 @@ def _learn_week(week: IsoWeek, rows: pa.Table | None, suite: BenchmarkSuite, sou
         store.record_failure(ROUTER_SAMPLES.name, week, failure)
     else:
         store.publish(ROUTER_SAMPLES, week, rows, made)
-    store.publish(SFT_EXAMPLES, week, SFT_EXAMPLES.table([]), made)
+    for contract in TEACHING_TABLES:
+        if contract is not ROUTER_SAMPLES:
+            store.publish(contract, week, contract.table([]), made)
     examples, inputs, _ = read_window(store, window_of(week, sources.first_week, RETENTION_WEEKS))
     snapshot, _ = build_snapshot(week, examples, holdout_keys(suite_rows))
     store.publish(DATASET_SNAPSHOT, week, snapshot, Provenance(inputs))

@@ -16,6 +16,8 @@ from memloop_assets import __version__
 from memloop_assets.benchmarks.long_table import import_long_table
 from memloop_assets.benchmarks.suite import save_suite
 from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill
+from memloop_assets.datasets.exports.catalogue import TRAINERS
+from memloop_assets.datasets.exports.training_file import KINDS, export_file, report_lines
 from memloop_assets.demo import run_demo
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.home import Home, open_home
@@ -96,6 +98,13 @@ def build_parser() -> argparse.ArgumentParser:
     backfill = commands.add_parser("backfill", help="run the loop over weeks, in one run of one process")
     backfill.add_argument("weeks", help="FROM..TO, as 2026-W02..2026-W17, or one week")
     backfill.set_defaults(run=_backfill)
+
+    export = commands.add_parser("export", help="write examples as a training file, in a trainer's own shape")
+    export.add_argument("kind", choices=KINDS, help="supervised conversations, or preference pairs")
+    export.add_argument("--for", dest="trainer", required=True, choices=TRAINERS, help="the trainer that will read it")
+    export.add_argument("--weeks", required=True, help="FROM..TO, or one week")
+    export.add_argument("--out", type=Path, required=True, help="the file; FILE.card.md is written beside it")
+    export.set_defaults(run=_export)
 
     status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
     status.set_defaults(run=_status)
@@ -196,6 +205,13 @@ def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
         return 1
     print(*decision_lines(_open(folder), first, last), sep="\n")
     return status
+
+
+def _export(arguments: argparse.Namespace, folder: Path) -> int:
+    trainer, weeks = TRAINERS[arguments.trainer], parse_week_range(arguments.weeks)
+    report = export_file(_open(folder).store, arguments.kind, trainer, weeks, arguments.out)
+    print(*report_lines(report), sep="\n")
+    return 0
 
 
 def _status(_arguments: argparse.Namespace, folder: Path) -> int:

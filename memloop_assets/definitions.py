@@ -17,6 +17,7 @@ defs = dg.Definitions(
         trajectories.quarantined_lines,
         trajectories.trajectory_quality,
         datasets.sft_examples,
+        datasets.preference_pairs,
         datasets.router_samples,
         datasets.dataset_snapshot,
         routing.router_checkpoint,

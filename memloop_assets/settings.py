@@ -71,13 +71,24 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSettings:
-    """Section ``[datasets]``: how long examples are kept in the training window."""
+    """Section ``[datasets]``: how long examples are kept in the training window, and which answers make a pair, what examples weigh."""
 
     retention_weeks: int = 26
+    preference_margin: float = 0.3
+    preference_pairs_per_task: int = 4
+    age_half_life_weeks: float | None = None
+    difficulty_strength: float = 0.0
+    sft_quality_floor: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a window that holds nothing."""
+        """Refuse a window that holds nothing, and pairs of answers that are equally good."""
         _require("[datasets] retention_weeks", self.retention_weeks, 1, 1040)
+        _require("[datasets] preference_margin", self.preference_margin, 0.01, 1)
+        _require("[datasets] preference_pairs_per_task", self.preference_pairs_per_task, 1, 100)
+        if self.age_half_life_weeks is not None:
+            _require("[datasets] age_half_life_weeks", self.age_half_life_weeks, 0.1, 1040)
+        _require("[datasets] difficulty_strength", self.difficulty_strength, 0, 10)
+        _require("[datasets] sft_quality_floor", self.sft_quality_floor, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

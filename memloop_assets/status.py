@@ -21,6 +21,7 @@ _TABLES = (
     "quarantined_lines",
     "trajectory_quality",
     "sft_examples",
+    "preference_pairs",
     "router_samples",
     "dataset_snapshot",
     "router_checkpoint",

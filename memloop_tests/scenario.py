@@ -33,6 +33,7 @@ WEEKLY_TABLES = (
     "quarantined_lines",
     "trajectory_quality",
     "sft_examples",
+    "preference_pairs",
     "router_samples",
     "dataset_snapshot",
     "router_checkpoint",

@@ -1,15 +1,16 @@
-"""The doorway of the room ``datasets``: two tables of examples, and the snapshot over all weeks."""
+"""The doorway of the room ``datasets``: three tables of examples, and the snapshot over all weeks."""
 
 from collections.abc import Mapping
 
 import dagster as dg
 import pyarrow.compute as pc
 
-from memloop_assets.datasets.leakage import HoldoutKeys, holdout_keys, no_holdout_overlap
+from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, holdout_keys, no_holdout_overlap
+from memloop_assets.datasets.preferences import build_preference_pairs, read_trials
 from memloop_assets.datasets.samples import build_router_samples
-from memloop_assets.datasets.snapshot import build_snapshot, read_window, window_of
+from memloop_assets.datasets.snapshot import build_snapshot, read_window, weigh_snapshot, window_of
 from memloop_assets.datasets.supervised import build_sft_examples
-from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT, PREFERENCE_PAIRS, ROUTER_SAMPLES, SFT_EXAMPLES
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import MetadataValue, known
 from memloop_assets.orchestration.week_loop import Built, run_weeks, weekly_asset
@@ -19,6 +20,7 @@ from memloop_assets.trajectories.secret_verdict import no_secrets
 from memloop_assets.weeks import IsoWeek
 
 GROUP = "datasets"
+_HELD_OUT = ("holdout_excluded_count", "holdout_near_duplicate_count")
 
 
 @weekly_asset(
@@ -28,16 +30,50 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
     """Conversations worth imitating: HIGH or MEDIUM, never a known failure, never a holdout task."""
     opened = home.open()
     secretless = no_secrets(opened.settings.section("redaction", RedactionSettings).rules)
+    near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
         holdout, inputs = _week_inputs(opened.store, week)
-        rows, counts = build_sft_examples(
-            opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
-        )
+        told, near_count = near.drop(opened.store.read("trajectories", week))
+        rows, counts = build_sft_examples(told, opened.store.read("trajectory_quality", week), holdout)
+        counts["holdout_near_duplicate_count"] = near_count
         shown = _left_out(counts, "known_failure_count", "low_quality_count")
         return Built(rows, inputs, rules=[no_holdout_overlap(holdout), secretless], metadata=shown)
 
     return run_weeks(context, opened, SFT_EXAMPLES, build)
+
+
+@weekly_asset(
+    PREFERENCE_PAIRS, group=GROUP, kinds={"parquet"}, deps=["trajectories", "trajectory_quality", "benchmark_suite"]
+)
+def preference_pairs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
+    """Two answers to the same task, one of which earned more: of the week, or of the week and an earlier retained one."""
+    opened = home.open()
+    near = NearHoldout(opened.store)
+
+    def build(week: IsoWeek) -> Built:
+        settings = opened.settings.datasets
+        holdout = holdout_keys(opened.store.read("benchmark_suite", None))
+        trials, inputs, missing, excluded = read_trials(
+            opened.store, window_of(week, opened.first_week, settings.retention_weeks), holdout
+        )
+        trials, near_count = near.drop(trials)
+        rows, counts = build_preference_pairs(week, trials, settings)
+        counts |= {"holdout_excluded_count": excluded, "holdout_near_duplicate_count": near_count}
+        shown = _left_out(counts, "different_prompt_count")
+        return Built(
+            rows,
+            {**opened.store.input_of("benchmark_suite", None), **inputs},
+            rules=[no_holdout_overlap(holdout)],
+            config=(settings,),
+            metadata={
+                **shown,
+                "task_count": len(pc.unique(rows["task_key"])),
+                "missing_weeks": ", ".join(missing) or "none",
+            },
+        )
+
+    return run_weeks(context, opened, PREFERENCE_PAIRS, build)
 
 
 @weekly_asset(
@@ -47,12 +83,13 @@ def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.M
     """Trials that a router can learn from: a task, the arm that served it, the reward that it earned."""
     opened = home.open()
     secretless = no_secrets(opened.settings.section("redaction", RedactionSettings).rules)
+    near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
         holdout, inputs = _week_inputs(opened.store, week)
-        rows, counts = build_router_samples(
-            opened.store.read("trajectories", week), opened.store.read("trajectory_quality", week), holdout
-        )
+        told, near_count = near.drop(opened.store.read("trajectories", week))
+        rows, counts = build_router_samples(told, opened.store.read("trajectory_quality", week), holdout)
+        counts["holdout_near_duplicate_count"] = near_count
         numbers = {"arm_count": len(pc.unique(rows["arm"])), "mean_reward": pc.mean(rows["reward"]).as_py()}
         shown = {**_left_out(counts, "no_reward_count"), **known(numbers)}
         return Built(rows, inputs, rules=[no_holdout_overlap(holdout), secretless], metadata=shown)
@@ -61,7 +98,10 @@ def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.M
 
 
 @weekly_asset(
-    DATASET_SNAPSHOT, group=GROUP, kinds={"parquet"}, deps=["sft_examples", "router_samples", "benchmark_suite"]
+    DATASET_SNAPSHOT,
+    group=GROUP,
+    kinds={"parquet"},
+    deps=["sft_examples", "preference_pairs", "router_samples", "benchmark_suite"],
 )
 def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Everything that may be trained on as of the week: all retained weeks, deduplicated, free of holdout tasks."""
@@ -72,6 +112,7 @@ def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
         window = window_of(week, opened.first_week, opened.settings.datasets.retention_weeks)
         examples, inputs, missing = read_window(opened.store, window)
         rows, counts = build_snapshot(week, examples, holdout)
+        rows, dropped = weigh_snapshot(rows, examples, opened.settings.datasets)
         return Built(
             rows,
             {**opened.store.input_of("benchmark_suite", None), **inputs},
@@ -79,6 +120,7 @@ def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
             config=(opened.settings.datasets,),
             metadata={
                 **counts,
+                **dropped,
                 "sample_count": pc.sum(pc.equal(rows["table_name"], ROUTER_SAMPLES.name)).as_py() or 0,
                 "missing_weeks": ", ".join(missing) or "none",
             },
@@ -92,7 +134,7 @@ def _left_out(counts: Mapping[str, int], *charted: str) -> dict[str, MetadataVal
     listed = "\n".join(
         f"- {count} x {reason.removesuffix('_count')}" for reason, count in sorted(counts.items()) if count
     )
-    numbers = {name: counts.get(name, 0) for name in ("holdout_excluded_count", *charted)}
+    numbers = {name: counts.get(name, 0) for name in (*_HELD_OUT, *charted)}
     return {**numbers, "left_out": dg.MetadataValue.md(listed or "none")}
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from memloop_assets.store import Verdict
+from memloop_assets.near_duplicates import NearDuplicateIndex
+from memloop_assets.store import Store, Verdict
 
 HoldoutKeys = frozenset[str]
 
@@ -30,3 +31,40 @@ def no_holdout_overlap(holdout: HoldoutKeys) -> Callable[[pa.Table], Verdict]:
         return Verdict("no holdout task", not shared, f"{len(shared)} of {len(holdout)} holdout tasks overlap")
 
     return judge
+
+
+class NearHoldout:
+    """The holdout tasks of the present benchmark, for finding tasks that say nearly the same; each task is looked at once.
+
+    One of these serves all weeks of a run; it is built anew where the benchmark has another generation.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Keep the store; the benchmark is read with the first week."""
+        self._store = store
+        self._generation = ""
+        self._index = NearDuplicateIndex()
+        self._seen: dict[str, bool] = {}
+
+    def drop(self, rows: pa.Table) -> tuple[pa.Table, int]:
+        """Return the rows (columns ``task_key``, ``task_text``) whose task is no near-duplicate of a holdout task, and how many were.
+
+        Holdout tasks themselves stay: they are dropped and counted by ``drop_holdout``.
+        """
+        self._read()
+        for key, text in zip(rows["task_key"].to_pylist(), rows["task_text"].to_pylist(), strict=True):
+            if key not in self._seen:
+                self._seen[key] = self._index.find(text) is not None
+        kept = rows.filter(pa.array([not self._seen[key] for key in rows["task_key"].to_pylist()], pa.bool_()))
+        return kept, rows.num_rows - kept.num_rows
+
+    def _read(self) -> None:
+        generation = str(self._store.generation("benchmark_suite", None))
+        if generation == self._generation:
+            return
+        suite = self._store.read("benchmark_suite", None)
+        held = suite.filter(pc.equal(suite["split"], "holdout"))
+        prompts = dict(zip(held["task_key"].to_pylist(), held["prompt"].to_pylist(), strict=True))
+        self._index = NearDuplicateIndex(prompts.values())
+        self._seen = dict.fromkeys(prompts, False)
+        self._generation = generation

@@ -7,6 +7,7 @@ import pyarrow as pa
 from memloop_assets.datasets.leakage import HoldoutKeys, drop_holdout
 from memloop_assets.datasets.supervised import TEACHING_ORIGINS
 from memloop_assets.datasets.tables import ROUTER_SAMPLES
+from memloop_assets.near_duplicates import mark_near_duplicates
 
 
 def build_router_samples(
@@ -40,7 +41,15 @@ def build_router_samples(
         trial = {name: trajectory[name] for name in copied}
         trajectory_id = trajectory["trajectory_id"]
         rows.append({**trial, "example_id": trajectory_id, "quality_tier": tiers[trajectory_id]})
-    return ROUTER_SAMPLES.table(rows), dict(counts)
+    marks = _near_duplicates({str(row["task_key"]): str(row["task_text"]) for row in rows})
+    return ROUTER_SAMPLES.table({**row, "near_duplicate_of": marks[str(row["task_key"])]} for row in rows), dict(counts)
+
+
+def _near_duplicates(texts: dict[str, str]) -> dict[str, str | None]:
+    """Return for each task of the week the task that it nearly repeats, tasks in the order of their keys."""
+    keys = sorted(texts)
+    marks = mark_near_duplicates([texts[key] for key in keys])
+    return {key: None if mark is None else keys[mark] for key, mark in zip(keys, marks, strict=True)}
 
 
 def _reason_to_leave_out(trajectory: dict[str, object]) -> str | None:

@@ -10,9 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from memloop_assets.datasets.leakage import HoldoutKeys
-from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, TEACHING_TABLES
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES, TEACHING_TABLES
+from memloop_assets.datasets.weights import age_weight, curriculum_weight, difficulty_by_task
+from memloop_assets.settings import DatasetSettings
 from memloop_assets.store import MISSING, Store
 from memloop_assets.weeks import IsoWeek, weeks_between
+
+_IDENTITY = ("example_id", "task_key")
+_READ = {SFT_EXAMPLES.name: (*_IDENTITY, "reward"), ROUTER_SAMPLES.name: (*_IDENTITY, "domain", "reward")}
 
 
 def window_of(week: IsoWeek, first_week: IsoWeek, retention_weeks: int) -> list[IsoWeek]:
@@ -37,7 +42,7 @@ def read_window(
                 inputs[label] = MISSING
                 continue
             inputs.update(store.input_of(contract.name, week))
-            examples[contract.name, week] = store.read(contract.name, week, ["example_id", "task_key"])
+            examples[contract.name, week] = store.read(contract.name, week, _READ.get(contract.name, _IDENTITY))
     return examples, inputs, missing
 
 
@@ -63,6 +68,45 @@ def build_snapshot(
                 for column, value in zip(columns.values(), row, strict=True):
                     column.append(value)
     return pa.table(columns, schema=DATASET_SNAPSHOT.schema), counts
+
+
+def weigh_snapshot(
+    snapshot: pa.Table, examples: Mapping[tuple[str, IsoWeek], pa.Table], settings: DatasetSettings
+) -> tuple[pa.Table, dict[str, int]]:
+    """Return the snapshot with the weights of its examples, and how many supervised ones fell below the quality floor and were dropped.
+
+    ``examples`` are those of ``read_window``. Difficulty comes from the rewards of the snapshot's own samples; a task without any counts
+    as hard as the average one. Known rewards are the quality of supervised examples; those that nobody judged are kept.
+    """
+    unweighed = (settings.age_half_life_weeks, settings.difficulty_strength, settings.sft_quality_floor)
+    if unweighed == (None, 0.0, 0.0):
+        return snapshot, {"low_quality_count": 0}
+    facts = {
+        (name, str(week), row["example_id"]): row
+        for (name, week), rows in examples.items()
+        for row in rows.to_pylist()
+        if name in _READ
+    }
+    listed = [
+        (row, facts.get((row["table_name"], row["example_week"], row["example_id"]), {}))
+        for row in snapshot.to_pylist()
+    ]
+    difficulty = difficulty_by_task(
+        (row["task_key"], fact["domain"], fact["reward"])
+        for row, fact in listed
+        if row["table_name"] == ROUTER_SAMPLES.name
+    )
+    average = sum(difficulty.values()) / len(difficulty) if difficulty else 0.5
+    weighed = []
+    for row, fact in listed:
+        quality = fact.get("reward") if row["table_name"] == SFT_EXAMPLES.name else None
+        if quality is not None and quality < settings.sft_quality_floor:
+            continue
+        age = round((IsoWeek.parse(row["week"]).start - IsoWeek.parse(row["example_week"]).start).days / 7)
+        hardness = difficulty.get(row["task_key"], average)
+        weight = curriculum_weight(hardness, settings.difficulty_strength, quality)
+        weighed.append({**row, "weight": age_weight(age, settings.age_half_life_weeks) * weight})
+    return DATASET_SNAPSHOT.table(weighed), {"low_quality_count": len(listed) - len(weighed)}
 
 
 def read_samples(store: Store, week: IsoWeek) -> pa.Table:

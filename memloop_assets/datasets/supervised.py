@@ -6,10 +6,10 @@ from collections import Counter
 import orjson
 import pyarrow as pa
 
+from memloop_assets.datasets.conversations import to_training_chat
 from memloop_assets.datasets.leakage import HoldoutKeys, drop_holdout
 from memloop_assets.datasets.tables import SFT_EXAMPLES
 from memloop_assets.trajectories.formats.reader import canonical_json
-from memloop_assets.trajectories.trajectory import to_chat_format
 
 TEACHING_ORIGINS = ("live", "review")
 
@@ -32,7 +32,7 @@ def build_sft_examples(
         if reason:
             counts[reason] += 1
             continue
-        chat = to_chat_format(orjson.loads(trajectory["messages_json"]), orjson.loads(trajectory["tool_calls_json"]))
+        chat = to_training_chat(orjson.loads(trajectory["messages_json"]), orjson.loads(trajectory["tool_calls_json"]))
         text = canonical_json(chat)
         example_id = hashlib.sha256(text.encode()).hexdigest()[:32]
         if example_id in rows:

@@ -21,6 +21,7 @@ GROUND = {
     "errors",
     "featuriser",
     "migrations",
+    "near_duplicates",
     "paths",
     "pictures",
     "settings",

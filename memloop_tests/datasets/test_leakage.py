@@ -5,11 +5,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from memloop_assets.datasets.leakage import drop_holdout, holdout_keys, no_holdout_overlap
+from memloop_assets.benchmarks.tables import BENCHMARK_SUITE
+from memloop_assets.datasets.leakage import NearHoldout, drop_holdout, holdout_keys, no_holdout_overlap
 from memloop_assets.datasets.samples import build_router_samples
 from memloop_assets.datasets.tables import ROUTER_SAMPLES
 from memloop_assets.errors import ContractBroken
 from memloop_assets.store import Provenance, Store, Verdict
+from memloop_assets.tasks import task_key
 from memloop_assets.weeks import IsoWeek
 from memloop_tests.datasets.graded import grades, trajectories, trajectory
 
@@ -51,3 +53,38 @@ def test_a_table_that_holds_one_holdout_task_is_not_published(tmp_path: Path) ->
     assert store.generation(ROUTER_SAMPLES.name, week) is None
     store.publish(ROUTER_SAMPLES, week, drop_holdout(rows, held)[0], Provenance(), [no_holdout_overlap(held)])
     assert store.read(ROUTER_SAMPLES.name, week).num_rows == 1
+
+
+HELD = "Please send the money for the parcel that never arrived back to my card"
+
+
+def publish_suite(store: Store, **splits: str) -> None:
+    """Publish a benchmark of two arms whose tasks have these splits; a task's name with spaces is its text."""
+    rows = [
+        {"task_id": text, "prompt": text, "task_key": task_key(text), "split": split, "arm": arm, "reward": 1.0}
+        | {"suite_name": "own", "holdout_share": 0.5, "salt": ""}
+        for text, split in splits.items()
+        for arm in ("small", "large")
+    ]
+    store.publish(BENCHMARK_SUITE, None, BENCHMARK_SUITE.table(rows), Provenance())
+
+
+def test_a_holdout_task_in_slightly_other_words_is_dropped_and_counted_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    publish_suite(store, **{HELD: "holdout", "Where can I see what I ordered from you last week?": "practice"})
+    near = NearHoldout(store)
+    said = {
+        "held": HELD, "edited": f"Hello, {HELD.lower()}!", "other": "Where is it?",
+        "practice": "Where can I see what I ordered from you last weeks?",
+    }  # fmt: skip
+    kept, count = near.drop(trajectories(*(trajectory(name, text) for name, text in said.items())))
+    assert (sorted(kept["trajectory_id"].to_pylist()), count) == (["held", "other", "practice"], 1)
+
+
+def test_a_benchmark_that_changes_during_a_run_is_looked_at_anew(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    publish_suite(store, **{"Where is it?": "holdout"})
+    near, rows = NearHoldout(store), trajectories(trajectory("a", f"Hello, {HELD}"))
+    assert near.drop(rows)[1] == 0
+    publish_suite(store, **{HELD: "holdout"})
+    assert near.drop(rows)[1] == 1

@@ -26,6 +26,7 @@ def test_a_trial_carries_what_was_logged() -> None:
             "propensity": 0.8,
             "label_source": "user",
             "quality_tier": "MEDIUM",
+            "near_duplicate_of": None,
         }
     ]
     assert counts == {"holdout_excluded_count": 0}
@@ -77,3 +78,13 @@ def test_a_week_without_trajectories_gives_a_table_without_rows() -> None:
     rows, counts = build_router_samples(trajectories(), grades(), NOBODY)
     assert ROUTER_SAMPLES.conform(rows).num_rows == 0
     assert counts == {"holdout_excluded_count": 0}
+
+
+def test_a_task_that_nearly_repeats_another_of_the_week_is_marked_and_kept() -> None:
+    task = "Please send the money for the parcel that never arrived back to my card"
+    given = trajectories(trajectory("a", task), trajectory("b", f"Hi! {task}"), trajectory("c", "Where is it?"))
+    rows, _counts = build_router_samples(given, grades(a="HIGH", b="HIGH", c="HIGH"), NOBODY)
+    keys = {row["example_id"]: row["task_key"] for row in rows.to_pylist()}
+    marks = {row["example_id"]: row["near_duplicate_of"] for row in rows.to_pylist()}
+    first, second = sorted("ab", key=lambda name: keys[name])
+    assert marks == {first: None, second: keys[first], "c": None}

@@ -6,14 +6,14 @@ import pyarrow as pa
 import pytest
 
 from memloop_assets.datasets.snapshot import build_snapshot, read_samples, read_window, window_of
-from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES
+from memloop_assets.datasets.tables import DATASET_SNAPSHOT, PREFERENCE_PAIRS, ROUTER_SAMPLES, SFT_EXAMPLES
 from memloop_assets.errors import BadInput, CorruptData, InputFailed
 from memloop_assets.store import Provenance, Store, hash_rows
 from memloop_assets.tasks import task_key
 from memloop_assets.weeks import IsoWeek
 
 FIRST = IsoWeek(2026, 51)
-SAMPLES, SPOKEN = ROUTER_SAMPLES.name, SFT_EXAMPLES.name
+SAMPLES, SPOKEN, PAIRED = ROUTER_SAMPLES.name, SFT_EXAMPLES.name, PREFERENCE_PAIRS.name
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -39,14 +39,15 @@ def rows_of(snapshot: pa.Table) -> list[tuple[str, str, str]]:
 
 
 def publish_week(store: Store, week: IsoWeek, *examples: str, reward: float = 1.0) -> None:
-    """Publish a week whose samples have these ids, and no supervised examples."""
+    """Publish a week whose samples have these ids, and no other examples."""
     rows = [
         {"week": str(week), "example_id": example, "task_key": task_key(example[0]), "task_text": example[0]}
         | {"arm": "small", "reward": reward, "quality_tier": "HIGH"}
         for example in examples
     ]
     store.publish(ROUTER_SAMPLES, week, ROUTER_SAMPLES.table(rows), Provenance())
-    store.publish(SFT_EXAMPLES, week, SFT_EXAMPLES.table([]), Provenance())
+    for contract in (SFT_EXAMPLES, PREFERENCE_PAIRS):
+        store.publish(contract, week, contract.table([]), Provenance())
 
 
 def publish_snapshot(store: Store, week: IsoWeek, window: list[IsoWeek], holdout: frozenset[str] = NOBODY) -> str:
@@ -103,9 +104,9 @@ def test_weeks_are_in_the_order_of_time_across_the_end_of_a_year() -> None:
 
 
 def test_the_same_id_in_two_tables_is_two_examples() -> None:
-    examples = {(SAMPLES, FIRST): named("a"), (SPOKEN, FIRST): named("a")}
+    examples = {(SAMPLES, FIRST): named("a"), (SPOKEN, FIRST): named("a"), (PAIRED, FIRST): named("a")}
     rows, counts = build_snapshot(FIRST, examples, NOBODY)
-    assert rows_of(rows) == [(SAMPLES, "a", "2026-W51"), (SPOKEN, "a", "2026-W51")]
+    assert rows_of(rows) == [(name, "a", "2026-W51") for name in (PAIRED, SAMPLES, SPOKEN)]
     assert counts["duplicate_count"] == 0
     assert set(rows["weight"].to_pylist()) == {1.0}
     assert set(rows["week"].to_pylist()) == {"2026-W51"}
@@ -136,11 +137,15 @@ def test_a_window_reads_every_week_and_records_its_generations(tmp_path: Path) -
     assert missing == []
     assert {key: rows["example_id"].to_pylist() for key, rows in examples.items()} == {
         (SPOKEN, window[0]): [],
+        (PAIRED, window[0]): [],
         (SAMPLES, window[0]): ["a", "b"],
         (SPOKEN, window[1]): [],
+        (PAIRED, window[1]): [],
         (SAMPLES, window[1]): ["c"],
     }
-    assert inputs == {f"{name} {week}": store.generation(name, week) for name in (SAMPLES, SPOKEN) for week in window}
+    assert inputs == {
+        f"{name} {week}": store.generation(name, week) for name in (SAMPLES, SPOKEN, PAIRED) for week in window
+    }
 
 
 def test_holes_in_earlier_weeks_are_named_and_left_out(tmp_path: Path) -> None:
@@ -150,9 +155,10 @@ def test_holes_in_earlier_weeks_are_named_and_left_out(tmp_path: Path) -> None:
     publish_week(store, window[2], "c")
     store.record_failure(SAMPLES, window[1], BadInput("log", "line 3", "mend it"))
     examples, inputs, missing = read_window(store, window)
-    assert missing == [f"{SPOKEN} 2026-W51", f"{SAMPLES} 2026-W51", f"{SAMPLES} 2026-W52"]
-    assert [inputs[label] for label in missing] == ["missing"] * 3
-    assert set(examples) == {(SPOKEN, window[1]), (SPOKEN, window[2]), (SAMPLES, window[2])}
+    assert missing == [*(f"{name} 2026-W51" for name in (SPOKEN, PAIRED, SAMPLES)), f"{SAMPLES} 2026-W52"]
+    assert [inputs[label] for label in missing] == ["missing"] * 4
+    read = {(name, week) for name in (SPOKEN, PAIRED) for week in window[1:]}
+    assert set(examples) == read | {(SAMPLES, window[2])}
 
 
 def test_a_snapshot_without_its_own_week_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,12 @@ def test_high_and_medium_conversations_become_chat_messages() -> None:
     example = next(row for row in rows.to_pylist() if row["trajectory_id"] == "a")
     assert json.loads(example.pop("messages_json")) == [
         {"role": "user", "content": "Cancel my order"},
-        {"role": "tool", "name": "search", "content": "found"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "name": "search", "content": "found"},
         {"role": "assistant", "content": "done by a"},
     ]
     assert len(example.pop("example_id")) == 32
@@ -28,7 +33,7 @@ def test_high_and_medium_conversations_become_chat_messages() -> None:
         "week": "2026-W12",
         "trajectory_id": "a",
         "task_key": task_key("Cancel my order"),
-        "message_count": 3,
+        "message_count": 4,
         "quality_tier": "HIGH",
         "quality_score": 5.0,
         "arm": "small-model",

@@ -69,7 +69,7 @@ def test_a_truncated_log_copy_fails_the_weeks_that_look_at_it_and_no_other(tmp_p
     assert not {found["2026-W02"], found["2026-W03"]} & {"error", "hold", "skip"}
     assert "router_samples" in decision_of(home, broken)["why"]
     copy.write_bytes(whole)
-    assert run_weeks_through_dagster(tmp_path / "home", before, broken, assets=WEEKLY_TABLES[:8]).success
+    assert run_weeks_through_dagster(tmp_path / "home", before, broken, assets=WEEKLY_TABLES[:9]).success
     finished = manifests(finished_home(tmp_path / "finished"))
     assert {name: m for name, m in manifests(home).items() if name.startswith(("traj", "router"))}.items() <= (
         finished.items()

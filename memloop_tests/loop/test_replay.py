@@ -37,7 +37,8 @@ def test_the_world_of_these_tests_has_something_to_lose(tmp_path: Path) -> None:
     outcomes = decisions(home)
     assert list(outcomes) == [str(week) for week in WEEKS]
     assert {"promote", "reject"} <= set(outcomes.values())
-    assert all(home.store.read(name, WEEKS[2]).num_rows for name in WEEKLY_TABLES)
+    filled = set(WEEKLY_TABLES) - {"preference_pairs"}  # the world asks few tasks twice
+    assert all(home.store.read(name, WEEKS[2]).num_rows for name in filled)
 
 
 @pytest.mark.parametrize("how", RUNS)

@@ -1,0 +1,189 @@
+"""One training file: the examples of a range of weeks, written for one trainer, with what could not be written and a card beside it.
+
+Reads published tables and writes the file; which examples are worth teaching was decided when the tables were built.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from memloop_assets.datasets.conversations import trim_to_last_answer
+from memloop_assets.datasets.exports.trainer import Pair, Trainer
+from memloop_assets.datasets.leakage import HoldoutKeys, drop_holdout, holdout_keys
+from memloop_assets.datasets.tables import PREFERENCE_PAIRS, SFT_EXAMPLES
+from memloop_assets.errors import BadInput, InputFailed
+from memloop_assets.store import Store, write_atomically
+from memloop_assets.weeks import IsoWeek, weeks_between
+
+Kind = Literal["sft", "preferences"]
+KINDS: Mapping[str, str] = {"sft": SFT_EXAMPLES.name, "preferences": PREFERENCE_PAIRS.name}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What one export read, what it wrote, and why the rest is missing.
+
+    ``raw_faults`` counts what the trainer would refuse of the conversations as logged, ``faults`` what it refuses of them once trimmed to
+    their last answer, which is how they are written; for pairs the two are equal. ``generations`` maps the tables' weeks to what was read.
+    """
+
+    kind: str
+    trainer: str
+    file_name: str
+    weeks: str
+    example_count: int
+    written_count: int
+    raw_faults: Mapping[str, int]
+    faults: Mapping[str, int]
+    duplicate_count: int
+    holdout_excluded_count: int
+    missing_weeks: Sequence[str]
+    generations: Mapping[str, str]
+    how_to_load: str
+
+
+def export_file(store: Store, kind: Kind, trainer: Trainer, weeks: tuple[IsoWeek, IsoWeek], out: Path) -> ExportReport:
+    """Write the examples of a range of weeks as JSON lines, and the card ``<file>.card.md`` beside it.
+
+    An example that several weeks hold is written once, of the earliest; a task of the present holdout is not written, whatever the tables
+    hold. The same generations give the same bytes. Raises InputFailed where no week of the range can be read, BadInput where ``out``
+    cannot be a file.
+    """
+    if out.is_dir() or not out.parent.is_dir():
+        raise BadInput("--out", f"{out.name or out} cannot be written there", "name a file in a folder that exists")
+    reading = _Reading(store, kind, weeks)
+    lines: list[bytes] = []
+    raw_faults: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for row in reading.rows():
+        raw_fault, fault, record = _write_row(kind, trainer, row)
+        raw_faults.update([raw_fault] if raw_fault else [])
+        faults.update([fault] if fault else [])
+        if record is not None:
+            lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    report = ExportReport(
+        kind=kind,
+        trainer=trainer.name,
+        file_name=out.name,
+        weeks=f"{weeks[0]}..{weeks[1]}",
+        example_count=reading.example_count,
+        written_count=len(lines),
+        raw_faults=dict(sorted(raw_faults.items())),
+        faults=dict(sorted(faults.items())),
+        duplicate_count=reading.duplicate_count,
+        holdout_excluded_count=reading.holdout_excluded_count,
+        missing_weeks=reading.missing,
+        generations=reading.generations,
+        how_to_load=trainer.how_to_load(kind, out.name),
+    )
+    write_atomically(out, b"".join(lines))
+    write_atomically(out.with_name(f"{out.name}.card.md"), card_of(report).encode())
+    return report
+
+
+def _write_row(
+    kind: Kind, trainer: Trainer, row: Mapping[str, str]
+) -> tuple[str | None, str | None, Mapping[str, object] | None]:
+    """Return the fault of an example as it is, its fault as it would be written, and its record where it has none."""
+    if kind == "sft":
+        raw = orjson.loads(row["messages_json"])
+        chat = trim_to_last_answer(raw)
+        fault = trainer.sft_fault(chat)
+        return trainer.sft_fault(raw), fault, None if fault else trainer.sft_record(chat)
+    pair: Pair = tuple(orjson.loads(row[name]) for name in ("prompt_json", "chosen_json", "rejected_json"))
+    fault = trainer.pair_fault(pair)
+    return fault, fault, None if fault else trainer.pair_record(pair)
+
+
+class _Reading:
+    """The examples of a range of weeks, each once, with counts of what was left out on the way."""
+
+    def __init__(self, store: Store, kind: Kind, weeks: tuple[IsoWeek, IsoWeek]) -> None:
+        self.store, self.table = store, KINDS[kind]
+        self.example_count = self.duplicate_count = self.holdout_excluded_count = 0
+        self.generations: dict[str, str] = {}
+        self.missing: list[str] = []
+        self.holdout: HoldoutKeys = frozenset()
+        if store.is_readable("benchmark_suite", None):
+            self.generations.update(store.input_of("benchmark_suite", None))
+            self.holdout = holdout_keys(store.read("benchmark_suite", None))
+        self.weeks = [week for week in weeks_between(*weeks) if store.is_readable(self.table, week)]
+        self.missing = [str(week) for week in weeks_between(*weeks) if week not in self.weeks]
+        if not self.weeks:
+            raise InputFailed(
+                f"{self.table} {weeks[0]}..{weeks[1]}",
+                "none of these weeks can be read",
+                f"memloop backfill {weeks[0]}..{weeks[1]}",
+            )
+
+    def rows(self) -> Iterator[Mapping[str, str]]:
+        seen: set[str] = set()
+        for week in self.weeks:
+            self.generations.update(self.store.input_of(self.table, week))
+            rows, excluded = drop_holdout(self.store.read(self.table, week), self.holdout)
+            self.holdout_excluded_count += excluded
+            for row in rows.to_pylist():
+                if row["example_id"] in seen:
+                    self.duplicate_count += 1
+                    continue
+                seen.add(row["example_id"])
+                self.example_count += 1
+                yield row
+
+
+def report_lines(report: ExportReport) -> Iterator[str]:
+    """Yield what an export did, as lines of text for people."""
+    total = report.example_count
+    yield f"{report.file_name}: {report.written_count:,} of {total:,} examples written for {report.trainer}, {report.weeks}"
+    if report.raw_faults != report.faults:
+        yield f"  trainable as logged: {total - sum(report.raw_faults.values()):,} of {total:,}{_listed(report.raw_faults)}"
+        yield f"  trimmed to the last answer: {report.written_count:,} of {total:,}{_listed(report.faults)}"
+    elif report.faults:
+        yield f"  not trainable{_listed(report.faults)}"
+    if report.duplicate_count:
+        yield f"  {report.duplicate_count:,} more are in several weeks and were written once"
+    if report.holdout_excluded_count:
+        yield f"  {report.holdout_excluded_count:,} more are tasks of the holdout and were left out"
+    if report.missing_weeks:
+        yield f"  weeks that cannot be read: {', '.join(report.missing_weeks)}. Fix: memloop backfill {report.weeks}"
+
+
+def card_of(report: ExportReport) -> str:
+    """Return the dataset card: what the file holds and where each row comes from; it carries no clock and no path."""
+    filters = {
+        "sft": "HIGH and MEDIUM conversations of live or reviewed logs that are not known to have failed, trimmed to the last answer",
+        "preferences": "two answers to the same prompt from live or reviewed logs whose known rewards differ by the configured margin",
+    }
+    lines = [
+        f"# {report.file_name}",
+        "",
+        "- licence: (yours to fill in: memloop does not know what your logs may be used for)",
+        f"- kind: {report.kind}, shape: {report.trainer}",
+        f"- rows: {report.written_count} of {report.example_count} examples",
+        f"- weeks: {report.weeks}"
+        + (f"; could not be read: {', '.join(report.missing_weeks)}" if report.missing_weeks else ""),
+        f"- filters: {filters[report.kind]}; each conversation once; tasks of the holdout benchmark left out",
+        f"- left out: {report.duplicate_count} repeats of an earlier week, {report.holdout_excluded_count} holdout tasks",
+        f"- not trainable as logged: {sum(report.raw_faults.values())}{_listed(report.raw_faults)}",
+        f"- not trainable as written: {sum(report.faults.values())}{_listed(report.faults)}",
+        "- tool definitions: not logged, so not in the file; add them where your trainer's template needs them",
+        "",
+        "## How to load it",
+        "",
+        report.how_to_load,
+        "",
+        "## Where it comes from",
+        "",
+        "| table and week | generation |",
+        "|---|---|",
+        *(f"| {name} | `{generation}` |" for name, generation in sorted(report.generations.items())),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(faults: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{count} {name}' for name, count in faults.items())})" if faults else ""
