@@ -4,6 +4,7 @@ Only parsing, calling and printing belong here.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +19,10 @@ from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill
 from memloop_assets.demo import run_demo
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.home import Home, open_home
+from memloop_assets.promotion.attempts import Attempts
+from memloop_assets.promotion.report import report_page
 from memloop_assets.settings import find_home, load_settings, write_first_week
-from memloop_assets.status import decision_lines, status_lines
+from memloop_assets.status import decision_lines, dry_run_lines, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
 from memloop_assets.trajectories.sources import FileReport, ReadOptions, check_file, find_logs
@@ -88,7 +91,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     backfill = commands.add_parser("backfill", help="run the loop over weeks, in one run of one process")
     backfill.add_argument("weeks", help="FROM..TO, as 2026-W02..2026-W17, or one week")
+    backfill.add_argument(
+        "--dry-run", action="store_true", help="train, evaluate, decide and report; promote and record nothing"
+    )
+    backfill.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="after a backfill that was stopped, keep what it finished where nothing has changed since (default)",
+    )
     backfill.set_defaults(run=_backfill)
+
+    report = commands.add_parser("report", help="the report of an attempt at a week")
+    report.add_argument("name", nargs="?", default="", help="a week (its newest attempt) or an id such as 2026-W12.3")
+    report.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    report.set_defaults(run=_report)
 
     status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
     status.set_defaults(run=_status)
@@ -177,11 +194,22 @@ def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
 def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
     first, last = parse_week_range(arguments.weeks)
     load_settings(folder, os.environ)  # what is wrong with them is said here, in one line, not by the process to come
-    status = run_backfill(folder, first, last, os.environ)
+    is_dry_run = arguments.dry_run
+    flags = [*(["--dry-run"] if is_dry_run else []), *([] if arguments.resume else ["--no-resume"])]
+    status = run_backfill(folder, first, last, os.environ, flags)
     if status == NOTHING_RAN:
         return 1
-    print(*decision_lines(_open(folder), first, last), sep="\n")
+    lines = dry_run_lines if is_dry_run else decision_lines
+    print(*lines(_open(folder), first, last), sep="\n")
     return status
+
+
+def _report(arguments: argparse.Namespace, folder: Path) -> int:
+    home = _open(folder)
+    attempts = Attempts(home.state, home.places.training_reports)
+    report = attempts.get_report(attempts.find(arguments.name).report_id)
+    print(json.dumps(report, indent=1, sort_keys=True) if arguments.json else report_page(report))
+    return 0
 
 
 def _status(_arguments: argparse.Namespace, folder: Path) -> int:

@@ -38,6 +38,7 @@ WEEKLY_TABLES = (
     "router_checkpoint",
     "benchmark_results",
     "promotion_decision",
+    "training_report",
 )
 
 Line = Mapping[str, object]
