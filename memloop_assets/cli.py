@@ -89,6 +89,25 @@ def build_parser() -> argparse.ArgumentParser:
     )
     imported.set_defaults(run=_import_benchmark)
 
+    _add_runs(commands)
+
+    status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
+    status.set_defaults(run=_status)
+
+    ui = commands.add_parser("ui", help="serve the Dagster UI of the home until interrupted")
+    ui.add_argument("--port", type=int, default=3000, help="port on 127.0.0.1 (default: 3000)")
+    ui.set_defaults(run=_ui)
+
+    demo = commands.add_parser("demo", help="a simulated fleet, in a home of its own")
+    demo.add_argument("--weeks", type=int, default=16, help="closed weeks to simulate (default: 16)")
+    demo.add_argument("--last-week", help="last simulated week (default: the newest closed one)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the simulated world (default: 0)")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_runs(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Add what runs weeks and what tells of their attempts."""
     backfill = commands.add_parser("backfill", help="run the loop over weeks, in one run of one process")
     backfill.add_argument("weeks", help="FROM..TO, as 2026-W02..2026-W17, or one week")
     backfill.add_argument(
@@ -106,20 +125,6 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("name", nargs="?", default="", help="a week (its newest attempt) or an id such as 2026-W12.3")
     report.add_argument("--json", action="store_true", help="print the whole report as JSON")
     report.set_defaults(run=_report)
-
-    status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
-    status.set_defaults(run=_status)
-
-    ui = commands.add_parser("ui", help="serve the Dagster UI of the home until interrupted")
-    ui.add_argument("--port", type=int, default=3000, help="port on 127.0.0.1 (default: 3000)")
-    ui.set_defaults(run=_ui)
-
-    demo = commands.add_parser("demo", help="a simulated fleet, in a home of its own")
-    demo.add_argument("--weeks", type=int, default=16, help="closed weeks to simulate (default: 16)")
-    demo.add_argument("--last-week", help="last simulated week (default: the newest closed one)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of the simulated world (default: 0)")
-    demo.set_defaults(run=_demo)
-    return parser
 
 
 def _open(folder: Path) -> Home:

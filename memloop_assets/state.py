@@ -1,7 +1,8 @@
 """State: the SQL engine and the shape of its tables, for facts that are appended rather than recomputed.
 
 Here are the log index (which bytes of which source fall in which week), the ledger's table and that of attempts; the statements that
-read and write them stand in ``trajectories/landing.py``, ``routing/versions.py`` and ``promotion/attempts.py``. Migrations are in ``migrations/`` and run when a home is opened.
+read and write them stand in ``trajectories/landing.py``, ``routing/versions.py`` and ``promotion/attempts.py``. Migrations are in
+``migrations/`` and run when a home is opened.
 """
 
 import fcntl

@@ -79,13 +79,15 @@ def refuse_beside_other_runs(instance: dg.DagsterInstance) -> None:
 
 
 def fingerprint(home: Home, job: str, first: IsoWeek, last: IsoWeek) -> str:
-    """Return a hash of all that a backfill's results follow from: job, range, code, settings, logs, benchmark, other weeks, running week."""
+    """Return a hash of all that a backfill's results follow from: job, range, code, settings, logs, benchmark, other weeks, this week."""
     digest = hashlib.sha256()
     package = Path(memloop_assets.__file__).parent
     for path in (*sorted(package.rglob("*.py")), home.places.benchmark_suite):
         digest.update(hashlib.sha256(path.read_bytes()).digest() if path.exists() else b"none")
     logs = [
-        asdict(source) for week in weeks_between(first.shift(-1), last.shift(1)) for source in home.landing.sources(week)
+        asdict(source)
+        for week in weeks_between(first.shift(-1), last.shift(1))
+        for source in home.landing.sources(week)
     ]
     tables = sorted(path.name for path in home.store.root.iterdir()) if home.store.root.is_dir() else []
     outside = {

@@ -167,7 +167,9 @@ def _record(
 ) -> dict[str, MetadataValue]:
     """Count an attempt, write its report, and return what the UI shows of it."""
     attempts = Attempts(opened.state, opened.places.training_reports)
-    report = attempts.record(week, report_facts(row), run_id=context.run.run_id, is_dry_run=is_dry_run, now=opened.now())
+    report = attempts.record(
+        week, report_facts(row), run_id=context.run.run_id, is_dry_run=is_dry_run, now=opened.now()
+    )
     numbers = ("attempt", "sample_count", "new_sample_count", "trajectory_count")
     return {
         "outcome": report["outcome"],

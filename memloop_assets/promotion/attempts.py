@@ -105,7 +105,9 @@ class Attempts:
         found = [row for row in self.rows(week) if named is None or row.number == int(named[2])]
         if not found:
             known = ", ".join(row.report_id for row in self.rows(week)) or "none"
-            fix = f"reports of {week}: {known}; then `memloop backfill {week}`" if week else "run `memloop backfill WEEK`"
+            fix = (
+                f"reports of {week}: {known}; then `memloop backfill {week}`" if week else "run `memloop backfill WEEK`"
+            )
             raise BadInput("report", f"there is no report {name}".rstrip(), fix)
         return found[-1]
 

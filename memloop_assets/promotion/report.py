@@ -54,7 +54,9 @@ def report_row(audit: Audit) -> dict[str, object]:
         "promoted_version": champion if standing == "promote" else None,
         "trajectory_count": audit.trajectory_count,
         "new_sample_count": len(audit.sample_ids) if audit.is_snapshot_known else None,
-        "sample_count": len(audit.sample_ids) + sum(audit.earlier_samples.values()) if audit.is_snapshot_known else None,
+        "sample_count": len(audit.sample_ids) + sum(audit.earlier_samples.values())
+        if audit.is_snapshot_known
+        else None,
         "sample_ids_json": canonical_json(list(audit.sample_ids)),
         "earlier_samples_json": canonical_json(dict(audit.earlier_samples)),
         "champion_metrics_json": canonical_json(_named(metrics, "baseline_")),
@@ -72,7 +74,8 @@ def report_row(audit: Audit) -> dict[str, object]:
 def report_facts(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of ``training_report`` as a document: columns of JSON become what they hold."""
     return {
-        name.removesuffix("_json"): json.loads(value) if name.endswith("_json") else value for name, value in row.items()
+        name.removesuffix("_json"): json.loads(value) if name.endswith("_json") else value
+        for name, value in row.items()
     }
 
 
@@ -84,13 +87,19 @@ def report_page(report: Mapping[str, Any]) -> str:
         f"# {report['week']}, attempt {report['attempt']}: {report['outcome']}{dry}",
         f"Report `{report['id']}`, {report['at']}, run `{report['run_id']}`",
         f"{reasons}\n{_standing_line(report)}",
-        f"champion before: `{report['champion_before']}`, after: `{report['champion_after']}`, "
-        f"challenger: `{report['challenger']}`, promoted: `{report['promoted_version'] or 'nothing'}`",
+        _versions_line(report),
         _measured_table(report),
         _sources_text(report),
         _lineage_table(report["lineage"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _versions_line(report: Mapping[str, Any]) -> str:
+    return (
+        f"champion before: `{report['champion_before']}`, after: `{report['champion_after']}`, "
+        f"challenger: `{report['challenger']}`, promoted: `{report['promoted_version'] or 'nothing'}`"
+    )
 
 
 def _standing_line(report: Mapping[str, Any]) -> str:

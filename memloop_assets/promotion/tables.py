@@ -49,7 +49,9 @@ TRAINING_REPORT = TableContract(
     columns=(
         WEEK,
         Column("outcome", "string", "what the gate decides on what lies there now", allowed=_OUTCOMES),
-        Column("ledger_outcome", "string", "first decision of the week, which stands", nullable=True, allowed=_OUTCOMES),
+        Column(
+            "ledger_outcome", "string", "first decision of the week, which stands", nullable=True, allowed=_OUTCOMES
+        ),
         Column(
             "would_decide_now", "string", "outcome, where the ledger says otherwise", nullable=True, allowed=_OUTCOMES
         ),

@@ -60,7 +60,13 @@ CLIENT_SIDE = (
 # A library: the paths below the package that may load it. A path that ends in / is a folder.
 LIBRARY_HOMES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("sklearn", "joblib"): ("routing/training.py",),
-    ("sqlalchemy", "alembic", "sqlite3"): ("state.py", "routing/versions.py", "promotion/attempts.py", "trajectories/landing.py", "migrations/"),
+    ("sqlalchemy", "alembic", "sqlite3"): (
+        "state.py",
+        "routing/versions.py",
+        "promotion/attempts.py",
+        "trajectories/landing.py",
+        "migrations/",
+    ),
     ("starlette", "uvicorn", "fastapi", "flask"): ("review/web.py", "serving/"),
     ("torch", "transformers", "peft"): (),
 }
