@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pytest
@@ -210,7 +211,13 @@ def test_a16_and_a19_attempts_are_counted_per_week_and_dry_runs_advance_the_coun
 
 def test_a16_the_table_of_attempts_refuses_to_be_rewritten(tmp_path: Path) -> None:
     home = open_at(tmp_path)
-    facts = {"outcome": "skip", "reasons": [], "lineage": {}, "sample_count": None, "ledger_outcome": None}
+    facts: dict[str, object] = {
+        "outcome": "skip",
+        "reasons": [],
+        "lineage": {},
+        "sample_count": None,
+        "ledger_outcome": None,
+    }
     facts |= {"week": str(FIRST), "champion_before": None, "champion_after": None, "challenger": None}
     facts |= {"promoted_version": None, "champion_metrics": {}, "challenger_metrics": {}, "would_decide_now": None}
     reports_of(home).record(FIRST, facts, run_id="r", is_dry_run=False, now=datetime(2026, 6, 1, tzinfo=UTC))
@@ -225,6 +232,7 @@ def test_a20_the_schedule_runs_the_week_just_closed_early_on_monday() -> None:
     at = datetime(2026, 3, 23, 5, tzinfo=UTC)
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
-        requests = [found for found in monday(context) if isinstance(found, dg.RunRequest)]
+        told = cast("Iterator[dg.RunRequest | dg.SkipReason]", monday(context))
+        requests = [found for found in told if isinstance(found, dg.RunRequest)]
     assert [request.partition_key for request in requests] == [IsoWeek(2026, 12).key]
     assert IsoWeek(2026, 12).end == datetime(2026, 3, 23, tzinfo=UTC)
