@@ -4,6 +4,7 @@ Only parsing, calling and printing belong here.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -21,8 +22,10 @@ from memloop_assets.datasets.exports.training_file import KINDS, export_file, re
 from memloop_assets.demo import run_demo
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.home import Home, open_home
+from memloop_assets.promotion.attempts import Attempts
+from memloop_assets.promotion.report import report_page
 from memloop_assets.settings import find_home, load_settings, write_first_week
-from memloop_assets.status import decision_lines, status_lines
+from memloop_assets.status import decision_lines, dry_run_lines, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
 from memloop_assets.trajectories.redaction import RedactionSettings, redact_rejected
@@ -95,9 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     imported.set_defaults(run=_import_benchmark)
 
-    backfill = commands.add_parser("backfill", help="run the loop over weeks, in one run of one process")
-    backfill.add_argument("weeks", help="FROM..TO, as 2026-W02..2026-W17, or one week")
-    backfill.set_defaults(run=_backfill)
+    _add_runs(commands)
 
     export = commands.add_parser("export", help="write examples as a training file, in a trainer's own shape")
     export.add_argument("kind", choices=KINDS, help="supervised conversations, or preference pairs")
@@ -119,6 +120,27 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0, help="seed of the simulated world (default: 0)")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_runs(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Add what runs weeks and what tells of their attempts."""
+    backfill = commands.add_parser("backfill", help="run the loop over weeks, in one run of one process")
+    backfill.add_argument("weeks", help="FROM..TO, as 2026-W02..2026-W17, or one week")
+    backfill.add_argument(
+        "--dry-run", action="store_true", help="train, evaluate, decide and report; promote and record nothing"
+    )
+    backfill.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="after a backfill that was stopped, keep what it finished where nothing has changed since (default)",
+    )
+    backfill.set_defaults(run=_backfill)
+
+    report = commands.add_parser("report", help="the report of an attempt at a week")
+    report.add_argument("name", nargs="?", default="", help="a week (its newest attempt) or an id such as 2026-W12.3")
+    report.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    report.set_defaults(run=_report)
 
 
 def _open(folder: Path) -> Home:
@@ -200,10 +222,13 @@ def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
 def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
     first, last = parse_week_range(arguments.weeks)
     load_settings(folder, os.environ)  # what is wrong with them is said here, in one line, not by the process to come
-    status = run_backfill(folder, first, last, os.environ)
+    is_dry_run = arguments.dry_run
+    flags = [*(["--dry-run"] if is_dry_run else []), *([] if arguments.resume else ["--no-resume"])]
+    status = run_backfill(folder, first, last, os.environ, flags)
     if status == NOTHING_RAN:
         return 1
-    print(*decision_lines(_open(folder), first, last), sep="\n")
+    lines = dry_run_lines if is_dry_run else decision_lines
+    print(*lines(_open(folder), first, last), sep="\n")
     return status
 
 
@@ -211,6 +236,14 @@ def _export(arguments: argparse.Namespace, folder: Path) -> int:
     trainer, weeks = TRAINERS[arguments.trainer], parse_week_range(arguments.weeks)
     report = export_file(_open(folder).store, arguments.kind, trainer, weeks, arguments.out)
     print(*report_lines(report), sep="\n")
+    return 0
+
+
+def _report(arguments: argparse.Namespace, folder: Path) -> int:
+    home = _open(folder)
+    attempts = Attempts(home.state, home.places.training_reports)
+    report = attempts.get_report(attempts.find(arguments.name).report_id)
+    print(json.dumps(report, indent=1, sort_keys=True) if arguments.json else report_page(report))
     return 0
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import NoReturn
@@ -29,9 +29,14 @@ def prepare_instance(home: Path) -> dict[str, str]:
     return {"DAGSTER_HOME": str(home), "MEMLOOP_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
 
 
-def run_backfill(home: Path, first: IsoWeek, last: IsoWeek, environment: Mapping[str, str]) -> int:
-    """Run every asset for a range of weeks in one run of one process; return its exit status: 0, 1 (it failed) or NOTHING_RAN."""
-    command = [sys.executable, "-m", "memloop_assets.orchestration.backfill", str(first), str(last)]
+def run_backfill(
+    home: Path, first: IsoWeek, last: IsoWeek, environment: Mapping[str, str], flags: Sequence[str] = ()
+) -> int:
+    """Run every asset for a range of weeks in one run of one process; return its exit status: 0, 1 (it failed) or NOTHING_RAN.
+
+    ``flags``: ``--dry-run``, ``--no-resume``.
+    """
+    command = [sys.executable, "-m", "memloop_assets.orchestration.backfill", str(first), str(last), *flags]
     return subprocess.run(command, cwd=home, env={**environment, **prepare_instance(home)}, check=False).returncode
 
 

@@ -37,13 +37,18 @@ class Places:
 
     @property
     def training_reports(self) -> Path:
-        """One report per decided week."""
+        """One report per attempt, in a folder per week."""
         return self.data / "training-reports"
 
     @property
     def benchmark_suite(self) -> Path:
         """The imported benchmark suite; absent until one is imported."""
         return self.data / "benchmark" / "suite.json"
+
+    @property
+    def backfill_lock(self) -> Path:
+        """The file that a running backfill holds locked."""
+        return self.data / "backfill.lock"
 
     @property
     def champion(self) -> Path:

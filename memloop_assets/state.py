@@ -1,8 +1,8 @@
 """State: the SQL engine and the shape of its tables, for facts that are appended rather than recomputed.
 
-Here are the log index (which bytes of which source fall in which week, which files were seen, which weeks were asked for) and the
-ledger's table; the statements that read and write them stand in ``trajectories/log_index.py`` and ``routing/versions.py``. Migrations are
-in ``migrations/`` and run when a home is opened.
+Here are the log index (which bytes of which source fall in which week, which files were seen, which weeks were asked for), the ledger's
+table and that of attempts; the statements that read and write them stand in ``trajectories/log_index.py``, ``routing/versions.py`` and
+``promotion/attempts.py``. Migrations are in ``migrations/`` and run when a home is opened.
 """
 
 import fcntl
@@ -87,6 +87,20 @@ LEDGER = sa.Table(
     sa.Column("prev_hash", sa.String(64), nullable=False),
     sa.Column("row_hash", sa.String(64), nullable=False, unique=True),
     sa.Column("decided_week", sa.String(10), nullable=True, unique=True),
+)
+
+ATTEMPTS = sa.Table(
+    "attempts",
+    METADATA,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("week", sa.String(10), nullable=False, index=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.String(80), nullable=False, index=True),
+    sa.Column("is_dry_run", sa.Boolean, nullable=False),
+    sa.Column("outcome", sa.String(20), nullable=False),
+    sa.Column("report_sha256", sa.String(64), nullable=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.UniqueConstraint("week", "number"),
 )
 
 

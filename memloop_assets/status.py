@@ -7,6 +7,7 @@ from typing import Any
 
 from memloop_assets.errors import MemloopError
 from memloop_assets.home import Home
+from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.routing.versions import LedgerRow, first_broken_row
@@ -27,6 +28,7 @@ _TABLES = (
     "router_checkpoint",
     "benchmark_results",
     "promotion_decision",
+    "training_report",
 )
 
 
@@ -44,6 +46,9 @@ def status_lines(home: Home) -> Iterator[str]:
     yield f"champion  {home.ledger.champion_as_of()}"
     yield f"decided   {len(rows)} weeks, {sum(row.action == 'promote' for row in rows)} promoted"
     yield from _second_thoughts(home, rows)
+    attempts = Attempts(home.state, home.places.training_reports).rows()
+    newest = f", newest {attempts[-1].report_id}: {attempts[-1].outcome}" if attempts else ""
+    yield f"reports   {len(attempts)} attempts{newest}"
     broken = first_broken_row(rows)
     if broken:
         yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
@@ -63,6 +68,19 @@ def decision_lines(home: Home, first: IsoWeek, last: IsoWeek) -> Iterator[str]:
     yield "week      outcome  utility difference [lower bound]  champion after            why"
     for week in weeks_between(first, last):
         yield decision_line(home, week)
+
+
+def dry_run_lines(home: Home, first: IsoWeek, last: IsoWeek) -> Iterator[str]:
+    """Yield one line per week: what the newest dry run of it came to, and its report's id."""
+    attempts = Attempts(home.state, home.places.training_reports)
+    yield "dry run: nothing was recorded, published or promoted"
+    for week in weeks_between(first, last):
+        rehearsed = [row for row in attempts.rows(week) if row.is_dry_run]
+        if not rehearsed:
+            yield f"{week}  -        it was not rehearsed"
+            continue
+        report = attempts.get_report(rehearsed[-1].report_id)
+        yield f"{week}  {report['outcome']:<7}  {report['id']:<12}  {' '.join(report['reasons'][:2])}"
 
 
 def decision_line(home: Home, week: IsoWeek) -> str:

@@ -133,7 +133,7 @@ class Store:
 
         Raises InputFailed where the week was never written or its last attempt failed, CorruptData where bytes have changed.
         """
-        manifest = self._manifest_of(name, week, generation) if generation else self.manifest(name, week)
+        manifest = self.manifest(name, week, generation)
         path = self._folder(name, week) / str(manifest["generation"]) / _PART
         try:
             content = path.read_bytes()
@@ -145,8 +145,10 @@ class Store:
             raise CorruptData(_label(name, week), f"{path.name} is not what was written", _again(name))
         return read_parquet(pa.BufferReader(content), columns)
 
-    def manifest(self, name: str, week: IsoWeek | None) -> dict[str, Any]:
-        """Return the manifest of the current generation; raises as ``read`` does."""
+    def manifest(self, name: str, week: IsoWeek | None, generation: str | None = None) -> dict[str, Any]:
+        """Return the manifest of the current generation, or of the one named; raises as ``read`` does."""
+        if generation:
+            return self._manifest_of(name, week, generation)
         failure = self.failure(name, week)
         if failure:
             raise InputFailed(_label(name, week), f"its last attempt failed ({failure})", _again(name))

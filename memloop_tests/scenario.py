@@ -39,6 +39,7 @@ WEEKLY_TABLES = (
     "router_checkpoint",
     "benchmark_results",
     "promotion_decision",
+    "training_report",
 )
 
 Line = Mapping[str, object]

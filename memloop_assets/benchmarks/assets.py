@@ -9,7 +9,7 @@ from memloop_assets.benchmarks.weekly import CHALLENGER, current_suite, points_o
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import column_schema, known, picture, publication_metadata
-from memloop_assets.orchestration.week_loop import OWNERS, Built, run_weeks, weekly_asset
+from memloop_assets.orchestration.week_loop import HOOKS, OWNERS, Built, run_weeks, weekly_asset
 from memloop_assets.pictures import draw_points
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.training import TrainingSettings
@@ -24,6 +24,7 @@ GROUP = "benchmarks"
     kinds={"parquet"},
     owners=OWNERS,
     code_version=__version__,
+    hooks=HOOKS,
     metadata={
         "dagster/column_schema": column_schema(BENCHMARK_SUITE),
         "row": BENCHMARK_SUITE.row,

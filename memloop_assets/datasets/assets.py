@@ -49,6 +49,7 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
 def preference_pairs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
     """Two answers to the same task, one of which earned more: of the week, or of the week and an earlier retained one."""
     opened = home.open()
+    secretless = no_secrets(opened.settings.section("redaction", RedactionSettings).rules)
     near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
@@ -64,7 +65,7 @@ def preference_pairs(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
         return Built(
             rows,
             {**opened.store.input_of("benchmark_suite", None), **inputs},
-            rules=[no_holdout_overlap(holdout)],
+            rules=[no_holdout_overlap(holdout), secretless],
             config=(settings,),
             metadata={
                 **shown,

@@ -20,7 +20,7 @@ from memloop_assets.datasets.supervised import TEACHING_ORIGINS
 from memloop_assets.datasets.tables import PREFERENCE_PAIRS
 from memloop_assets.errors import TableError
 from memloop_assets.settings import DatasetSettings
-from memloop_assets.store import Store
+from memloop_assets.store import MISSING, Store
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.trajectories.tables import TRAJECTORIES
 from memloop_assets.weeks import IsoWeek
@@ -70,7 +70,7 @@ def read_trials(
             rows, read = _judged(store, week, tasks), _inputs_of(store, week)
             parts.append(_with_grades(store, week, rows))
         except TableError:  # an earlier week only adds sides: a hole in it is no reason to lose this week's pairs
-            read = dict.fromkeys((f"{name} {week}" for name in _INPUTS), "missing")
+            read = dict.fromkeys((f"{name} {week}" for name in _INPUTS), MISSING)
             missing += read
         inputs.update(read)
     return pa.concat_tables(parts), inputs, missing, excluded

@@ -16,6 +16,7 @@ from memloop_assets import __version__
 from memloop_assets.contracts import TableContract
 from memloop_assets.errors import LedgerConflict, MemloopError, WriterConflict
 from memloop_assets.home import Home
+from memloop_assets.orchestration.fault_reports import report_fault
 from memloop_assets.orchestration.partitions import WEEKS
 from memloop_assets.orchestration.table_metadata import MetadataValue, column_schema, publication_metadata
 from memloop_assets.settings import config_hash
@@ -26,6 +27,8 @@ from memloop_assets.weeks import IsoWeek
 PROGRESS = logging.getLogger("memloop.progress")
 OWNERS = ["team:memloop"]
 CHECK_NAME = "weeks_published"
+HOOKS = frozenset({report_fault})
+"""What an asset whose failure can end a week before its report carries: then the hook writes the report."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,17 @@ class Built:
 
 
 def weekly_asset(
-    contract: TableContract, *, group: str, kinds: set[str], deps: Sequence[Any] = ()
+    contract: TableContract,
+    *,
+    group: str,
+    kinds: set[str],
+    deps: Sequence[Any] = (),
+    is_published_always: bool = True,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Declare a weekly table as an asset: name, columns and description come from its contract and docstring."""
+    """Declare a weekly table as an asset: name, columns and description come from its contract and docstring.
+
+    ``is_published_always`` is false for one that may end without materialising anything: its function is then a generator.
+    """
     return dg.asset(
         name=contract.name,
         group_name=group,
@@ -63,6 +74,8 @@ def weekly_asset(
             "key": ", ".join(contract.key),
         },
         code_version=__version__,
+        hooks=HOOKS,
+        output_required=is_published_always,
         check_specs=[
             dg.AssetCheckSpec(
                 CHECK_NAME,

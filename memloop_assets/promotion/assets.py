@@ -1,23 +1,29 @@
-"""The doorway of the room ``promotion``: the week's decision, and the champion that agents load."""
+"""The doorway of the room ``promotion``: the week's decision, the champion that agents load, and the report of every attempt."""
 
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
 
 import dagster as dg
 
 from memloop_assets import __version__
 from memloop_assets.orchestration.partitions import PREVIOUS_WEEK
 from memloop_assets.orchestration.resources import Home, MemloopHome
-from memloop_assets.orchestration.table_metadata import known, picture
-from memloop_assets.orchestration.week_loop import OWNERS, Built, run_weeks, weekly_asset
+from memloop_assets.orchestration.table_metadata import MetadataValue, known, picture
+from memloop_assets.orchestration.week_loop import OWNERS, Built, published_check, run_weeks, weekly_asset
+from memloop_assets.promotion.attempts import Attempts
+from memloop_assets.promotion.audit import audit_week
 from memloop_assets.promotion.champion import publish_champion
 from memloop_assets.promotion.evidence import Sources
 from memloop_assets.promotion.policy import PromotionPolicy
-from memloop_assets.promotion.tables import PROMOTION_DECISION
+from memloop_assets.promotion.report import report_facts, report_page, report_row
+from memloop_assets.promotion.tables import PROMOTION_DECISION, TRAINING_REPORT
 from memloop_assets.promotion.weekly import decide, draw_history, record_first_decision
 from memloop_assets.routing.training import TrainingSettings
+from memloop_assets.routing.versions import RehearsedLedger
 from memloop_assets.weeks import IsoWeek
 
 GROUP = "promotion"
+_REPORTED = ("promotion_decision", "dataset_snapshot", "trajectories")
 
 
 class PolicyConfig(dg.Config):
@@ -103,6 +109,75 @@ def champion(home: MemloopHome) -> dg.MaterializeResult:
             **({"reward_over_weeks": picture(drawn, "champion's reward over weeks")} if drawn else {}),
         }
     )
+
+
+class ReportConfig(dg.Config):
+    """How the report comes about; a dry run asks the gate itself instead of reading what ``promotion_decision`` published."""
+
+    dry_run: bool = False
+
+
+@weekly_asset(
+    TRAINING_REPORT,
+    group=GROUP,
+    kinds={"markdown", "json"},
+    deps=[*_REPORTED, "benchmark_results"],
+    is_published_always=False,
+)
+def training_report(
+    context: dg.AssetExecutionContext, home: MemloopHome, config: ReportConfig
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """The report of every attempt at the week, failed ones included: sources, samples, scores, decision, lineage.
+
+    A dry run decides here, counts its attempt and leaves its report; it publishes nothing, so it observes instead of materialising.
+    """
+    opened = home.open()
+    if config.dry_run:
+        _rehearse(context, opened)
+        yield published_check(opened, TRAINING_REPORT)
+        return
+
+    def build(week: IsoWeek) -> Built:
+        audit = audit_week(week, opened.store, opened.ledger)
+        row = report_row(audit)
+        shown = _record(context, opened, week, row, is_dry_run=False)
+        read = {f"{name} {week}" for name in _REPORTED}
+        inputs = {label: generation for label, generation in audit.lineage.items() if label in read}
+        return Built(TRAINING_REPORT.table([row]), inputs, metadata=shown)
+
+    yield run_weeks(context, opened, TRAINING_REPORT, build)
+
+
+def _rehearse(context: dg.AssetExecutionContext, opened: Home) -> None:
+    """Decide the weeks of a dry run in order, each after what the one before would have come to; report them."""
+    ledger = RehearsedLedger(opened.ledger)
+    sources = replace(_sources(opened), ledger=ledger)
+    policy = opened.settings.section("promotion", PromotionPolicy)
+    for key in context.partition_keys:
+        week, now = IsoWeek.parse(key), opened.now()
+        decided = decide(week, sources, policy, now)
+        record_first_decision(decided, sources, "dry run", now)
+        row = report_row(audit_week(week, opened.store, opened.ledger, decided))
+        shown = _record(context, opened, week, row, is_dry_run=True)
+        context.log_event(dg.AssetObservation(asset_key=TRAINING_REPORT.name, partition=key, metadata=shown))
+
+
+def _record(
+    context: dg.AssetExecutionContext, opened: Home, week: IsoWeek, row: Mapping[str, object], *, is_dry_run: bool
+) -> dict[str, MetadataValue]:
+    """Count an attempt, write its report, and return what the UI shows of it."""
+    attempts = Attempts(opened.state, opened.places.training_reports)
+    report = attempts.record(
+        week, report_facts(row), run_id=context.run.run_id, is_dry_run=is_dry_run, now=opened.now()
+    )
+    numbers = ("attempt", "sample_count", "new_sample_count", "trajectory_count")
+    return {
+        "outcome": report["outcome"],
+        "report_id": report["id"],
+        "dry_run": is_dry_run,
+        **known({name: report[name] for name in numbers}),
+        "report": dg.MetadataValue.md(report_page(report)),
+    }
 
 
 def _sources(opened: Home) -> Sources:

@@ -1,4 +1,4 @@
-"""The table of the room ``promotion``: one decision per week, with its numbers."""
+"""The tables of the room ``promotion``: one decision per week with its numbers, and the record for who audits it."""
 
 from collections.abc import Mapping
 
@@ -22,13 +22,15 @@ _NUMBERS = (
     ("utility_delta_upper", "its one-sided upper bound"),
 )
 
+_OUTCOMES = ("promote", "reject", "hold", "skip", "error")
+
 PROMOTION_DECISION = TableContract(
     name="promotion_decision",
     row="the gate's decision of the week",
     key=("week",),
     columns=(
         WEEK,
-        Column("outcome", "string", "what the gate says", allowed=("promote", "reject", "hold", "skip", "error")),
+        Column("outcome", "string", "what the gate says", allowed=_OUTCOMES),
         Column("champion_before", "string", "version that was champion when the week was decided"),
         Column("champion_after", "string", "version that is champion after it"),
         Column("challenger", "string", "version of the challenger", nullable=True),
@@ -40,7 +42,39 @@ PROMOTION_DECISION = TableContract(
     ),
 )
 
-TABLES = (PROMOTION_DECISION,)
+TRAINING_REPORT = TableContract(
+    name="training_report",
+    row="the audit of the week: what it learned from, what was measured, what was decided and where it comes from",
+    key=("week",),
+    columns=(
+        WEEK,
+        Column("outcome", "string", "what the gate decides on what lies there now", allowed=_OUTCOMES),
+        Column(
+            "ledger_outcome", "string", "first decision of the week, which stands", nullable=True, allowed=_OUTCOMES
+        ),
+        Column(
+            "would_decide_now", "string", "outcome, where the ledger says otherwise", nullable=True, allowed=_OUTCOMES
+        ),
+        Column("champion_before", "string", "version that was champion when the week was decided", nullable=True),
+        Column("champion_after", "string", "version that is champion after it, by the ledger", nullable=True),
+        Column("challenger", "string", "version of the challenger", nullable=True),
+        Column("promoted_version", "string", "version that the week promoted", nullable=True),
+        Column("trajectory_count", "int", "trajectories of the week", nullable=True, minimum=0),
+        Column("new_sample_count", "int", "samples of the week that the router learned from", nullable=True, minimum=0),
+        Column("sample_count", "int", "samples of all retained weeks", nullable=True, minimum=0),
+        Column("sample_ids_json", "json", "trajectories behind the week's samples"),
+        Column("earlier_samples_json", "json", "samples retained of each earlier week"),
+        Column("champion_metrics_json", "json", "what the champion scored on the benchmark"),
+        Column("challenger_metrics_json", "json", "what the challenger scored"),
+        Column("comparison_json", "json", "every other number that the gate looked at"),
+        Column("reasons_json", "json", "why, in sentences"),
+        Column("policy_json", "json", "the thresholds that were applied"),
+        Column("suite_fingerprint", "string", "content hash of the benchmark", nullable=True),
+        Column("lineage_json", "json", "generation of every table that it rests on"),
+    ),
+)
+
+TABLES = (PROMOTION_DECISION, TRAINING_REPORT)
 
 
 def decision_row(  # noqa: PLR0913  # one row has this many facts

@@ -7,7 +7,7 @@ week sees the champion of that time. What a router is, and whether it deserves t
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -80,9 +80,8 @@ class Ledger:
 
         Raises LedgerConflict where the week is decided already, or where the champion of that week is no longer ``from_version``.
         """
-        with self._state.transaction() as connection:
-            columns = [c for c in LEDGER.c if c.name != "decided_week"]
-            rows = [LedgerRow(*row) for row in connection.execute(sa.select(*columns).order_by(LEDGER.c.seq))]
+
+        def follow(rows: Sequence[LedgerRow]) -> LedgerRow:
             if any(row.week == str(week) and row.actor == "gate" for row in rows):
                 raise LedgerConflict(
                     f"ledger {week}", "this week is decided already", "read it again; the first decision stands"
@@ -107,9 +106,34 @@ class Ledger:
                 "at": now.astimezone(UTC).isoformat(),
                 "prev_hash": last.row_hash if last else GENESIS,
             }
-            row = LedgerRow(**facts, row_hash=_hash_facts(facts))  # type: ignore[arg-type]  # facts are spelt out just above
-            connection.execute(sa.insert(LEDGER).values(**asdict(row), decided_week=str(week)))
+            return LedgerRow(**facts, row_hash=_hash_facts(facts))  # type: ignore[arg-type]  # facts are spelt out just above
+
+        return self._append(follow)
+
+    def _append(self, follow: Callable[[Sequence[LedgerRow]], LedgerRow]) -> LedgerRow:
+        """Append the row that follows those that stand, in one transaction."""
+        with self._state.transaction() as connection:
+            columns = [c for c in LEDGER.c if c.name != "decided_week"]
+            row = follow([LedgerRow(*row) for row in connection.execute(sa.select(*columns).order_by(LEDGER.c.seq))])
+            connection.execute(sa.insert(LEDGER).values(**asdict(row), decided_week=row.week))
             return row
+
+
+class RehearsedLedger(Ledger):
+    """The ledger of a dry run: the home's rows, and behind them what this run decided, which nobody else ever sees."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Keep the ledger, which is only read."""
+        self._ledger = ledger
+        self._rehearsed: list[LedgerRow] = []
+
+    def rows(self) -> list[LedgerRow]:
+        """Return the home's rows and then the rehearsed ones."""
+        return [*self._ledger.rows(), *self._rehearsed]
+
+    def _append(self, follow: Callable[[Sequence[LedgerRow]], LedgerRow]) -> LedgerRow:
+        self._rehearsed.append(follow(self.rows()))
+        return self._rehearsed[-1]
 
 
 def fold_champion(rows: Sequence[LedgerRow]) -> str:

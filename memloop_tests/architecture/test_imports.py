@@ -66,6 +66,7 @@ LIBRARY_HOMES: dict[tuple[str, ...], tuple[str, ...]] = {
         "state.py",
         "routing/versions.py",
         "trajectories/log_index.py",
+        "promotion/attempts.py",
         "migrations/",
     ),
     ("starlette", "uvicorn", "fastapi", "flask"): ("review/web.py", "serving/"),

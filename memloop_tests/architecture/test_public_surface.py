@@ -9,7 +9,7 @@ import memloop_assets
 from memloop_tests.architecture.source_tree import ROOT
 
 CLIENT_NAMES = {"Choice", "Router", "load_champion"}
-COMMANDS = {"backfill", "benchmark import", "demo", "export", "ingest", "status", "ui"}
+COMMANDS = {"backfill", "benchmark import", "demo", "export", "ingest", "report", "status", "ui"}
 
 
 def commands_of(parser: argparse.ArgumentParser, path: str = "") -> Iterator[str]:

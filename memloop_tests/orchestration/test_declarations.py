@@ -95,8 +95,13 @@ def test_the_loop_takes_everything_and_runs_alone() -> None:
 
 
 def test_the_datasets_job_ends_before_the_decision_and_may_run_beside_others() -> None:
-    assert selected("datasets") == set(ASSETS) - {"promotion_decision", "champion"}
+    assert selected("datasets") == set(ASSETS) - {"promotion_decision", "champion", "training_report"}
     assert not SERIAL_TAG.keys() & defs.resolve_job_def("datasets").tags.keys()
+
+
+def test_the_dry_run_takes_all_but_what_decides_and_publishes_and_runs_alone() -> None:
+    assert selected("dry_run") == set(ASSETS) - {"promotion_decision", "champion"}
+    assert defs.resolve_job_def("dry_run").tags.items() >= SERIAL_TAG.items()
 
 
 def test_the_gates_run_config_mirrors_the_policy_field_by_field() -> None:

@@ -1,0 +1,148 @@
+"""The report of an attempt: what a week learned from, what was measured, what was decided and where it comes from.
+
+Pure: facts in, a row of ``training_report``, a JSON-ready document or a Markdown page out. Not here: gathering the facts (``audit``),
+counting attempts and keeping files (``attempts``), deciding (``policy``).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from memloop_assets.trajectories.formats.reader import canonical_json
+from memloop_assets.weeks import IsoWeek
+
+_MEASURED = (("reward", "mean reward"), ("error_ratio", "failed"), ("cost_usd", "USD per call"), ("latency_ms", "ms"))
+_SHOWN_IDS = 5
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything that one attempt at a week used and came to.
+
+    ``decision`` is the row of ``promotion_decision`` that the attempt computed; None where it came to none, and ``fault`` says why.
+    ``standing`` is (outcome, champion after it) as the ledger has it. ``sample_ids`` are the trajectories of this week that teach the
+    router, ``earlier_samples`` counts those of each earlier week. ``lineage`` maps tables to generations.
+    """
+
+    week: IsoWeek
+    decision: Mapping[str, Any] | None = None
+    fault: str | None = None
+    standing: tuple[str, str] | None = None
+    trajectory_count: int | None = None
+    sample_ids: Sequence[str] = ()
+    earlier_samples: Mapping[str, int] = field(default_factory=dict)
+    is_snapshot_known: bool = False
+    lineage: Mapping[str, str] = field(default_factory=dict)
+
+
+def report_row(audit: Audit) -> dict[str, object]:
+    """Return an audit as a row of ``training_report``: no clock, no attempt number, so equal inputs give equal rows."""
+    decided = audit.decision
+    outcome = str(decided["outcome"]) if decided else "error"
+    reasons = json.loads(decided["reasons_json"]) if decided else [audit.fault or "The week came to no decision."]
+    metrics = json.loads(decided["metrics_json"]) if decided else {}
+    standing, champion = audit.standing or (None, None)
+    return {
+        "week": str(audit.week),
+        "outcome": outcome,
+        "ledger_outcome": standing,
+        "would_decide_now": outcome if decided and standing not in (None, outcome) else None,
+        "champion_before": decided["champion_before"] if decided else None,
+        "champion_after": champion or (decided["champion_after"] if decided else None),
+        "challenger": decided["challenger"] if decided else None,
+        "promoted_version": champion if standing == "promote" else None,
+        "trajectory_count": audit.trajectory_count,
+        "new_sample_count": len(audit.sample_ids) if audit.is_snapshot_known else None,
+        "sample_count": len(audit.sample_ids) + sum(audit.earlier_samples.values())
+        if audit.is_snapshot_known
+        else None,
+        "sample_ids_json": canonical_json(list(audit.sample_ids)),
+        "earlier_samples_json": canonical_json(dict(audit.earlier_samples)),
+        "champion_metrics_json": canonical_json(_named(metrics, "baseline_")),
+        "challenger_metrics_json": canonical_json(_named(metrics, "challenger_")),
+        "comparison_json": canonical_json(
+            {name: value for name, value in metrics.items() if not name.startswith(("baseline_", "challenger_"))}
+        ),
+        "reasons_json": canonical_json(reasons),
+        "policy_json": decided["policy_json"] if decided else "{}",
+        "suite_fingerprint": decided["suite_fingerprint"] if decided else None,
+        "lineage_json": canonical_json(dict(sorted(audit.lineage.items()))),
+    }
+
+
+def report_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of ``training_report`` as a document: columns of JSON become what they hold."""
+    return {
+        name.removesuffix("_json"): json.loads(value) if name.endswith("_json") else value
+        for name, value in row.items()
+    }
+
+
+def report_page(report: Mapping[str, Any]) -> str:
+    """Return a report (facts, and the attempt's id, time and run) as Markdown for a person."""
+    dry = " (dry run: nothing was recorded, published or promoted)" if report["dry_run"] else ""
+    reasons = "\n".join(f"- {reason}" for reason in report["reasons"])
+    parts = [
+        f"# {report['week']}, attempt {report['attempt']}: {report['outcome']}{dry}",
+        f"Report `{report['id']}`, {report['at']}, run `{report['run_id']}`",
+        f"{reasons}\n{_standing_line(report)}",
+        _versions_line(report),
+        _measured_table(report),
+        _sources_text(report),
+        _lineage_table(report["lineage"]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _versions_line(report: Mapping[str, Any]) -> str:
+    return (
+        f"champion before: `{report['champion_before']}`, after: `{report['champion_after']}`, "
+        f"challenger: `{report['challenger']}`, promoted: `{report['promoted_version'] or 'nothing'}`"
+    )
+
+
+def _standing_line(report: Mapping[str, Any]) -> str:
+    if report["ledger_outcome"] is None:
+        return "- The ledger holds no decision of this week."
+    if report["would_decide_now"]:
+        first = f"The first decision stands: {report['ledger_outcome']}"
+        return f"- {first}. On what lies there now it would be: {report['would_decide_now']}."
+    return f"- The ledger says: {report['ledger_outcome']}."
+
+
+def _measured_table(report: Mapping[str, Any]) -> str:
+    champion, challenger = report["champion_metrics"], report["challenger_metrics"]
+    rows = [
+        f"| {title} | {_number(champion.get(name))} | {_number(challenger.get(name))} |"
+        for name, title in _MEASURED
+        if name in champion or name in challenger
+    ]
+    return "\n".join(["| | champion | challenger |", "|---|---|---|", *rows]) if rows else ""
+
+
+def _sources_text(report: Mapping[str, Any]) -> str:
+    if report["sample_count"] is None:
+        return "What it learned from is not known: the week ended before that."
+    ids = report["sample_ids"]
+    shown = ", ".join(f"`{one}`" for one in ids[:_SHOWN_IDS])
+    more = f" and {len(ids) - _SHOWN_IDS:,} more (all in the JSON file)" if len(ids) > _SHOWN_IDS else ""
+    weeks = report["earlier_samples"]
+    earlier = f"{sum(weeks.values()):,} of {len(weeks)} earlier weeks" if weeks else "none of earlier weeks"
+    return (
+        f"Learned from {report['sample_count']:,} samples: {len(ids):,} trajectories of this week and {earlier}.\n\n"
+        f"{f'This week: {shown}{more}' if ids else 'This week: none'}"
+    )
+
+
+def _lineage_table(lineage: Mapping[str, str]) -> str:
+    rows = [f"| {name} | `{generation}` |" for name, generation in lineage.items()]
+    return "\n".join(["| from | generation |", "|---|---|", *rows]) if rows else ""
+
+
+def _named(metrics: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
