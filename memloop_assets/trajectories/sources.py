@@ -212,7 +212,7 @@ def _count(report: FileReport, found: list[Event] | Rejected) -> set[IsoWeek]:
         report.events.update(event.kind for event in found)
         report.has_ids |= found[0].session_id is not None or found[0].task_id is not None
         report.is_synthetic_time |= found[0].is_synthetic_time
-    report.contentless_count += sum(CONTENT_MISSING in event.extra for event in found)
+        report.contentless_count += sum(CONTENT_MISSING in event.extra for event in found)
         stamps = (event.at for event in found)
     return {IsoWeek.of(at) for at in stamps}
 
