@@ -232,7 +232,7 @@ def test_a_backfill_in_a_process_of_its_own_gives_what_this_process_gave(tmp_pat
     assert [line.split()[0] for line in lines[-2:]] == [str(FIRST), str(FIRST.shift(1))]
     whole = finished_home(tmp_path / "whole")
     assert manifests(home).items() <= manifests(whole).items()
-    assert len(manifests(home)) == 22
+    assert len(manifests(home)) == 24
     assert ledger_of(home) == ledger_of(whole)[:2]
 
 

@@ -1,14 +1,17 @@
 """The format of a log file told from its first lines. It says what it saw where it cannot tell; what a format means is in ``formats``."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from memloop_assets.errors import BadInput
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import parse_object
+from memloop_assets.trajectories.static_copy import read_head
 
 AUTO = "auto"
 
+_JSON_LINES = re.compile(r"\.jsonl(\.|$)")
 _LINES, _BYTES = 20, 1 << 20  # what is looked at: so many lines that are not blank, of so many bytes
 _NATIVE = ("message", "tool_call", "error", "decision", "route", "outcome")
 
@@ -45,10 +48,10 @@ _SIGNS: Mapping[str, Callable[[Fields], bool]] = {
 def sniff(path: Path) -> str:
     """Return the name of the format that a file's first lines show; raises BadInput where they show none, or more than one.
 
-    A file without any content is native: there is nothing to read wrongly.
+    A file without any content is native: there is nothing to read wrongly. So is a file of JSON lines that shows nothing known: its
+    lines are then quarantined, each with its reason.
     """
-    with path.open("rb") as file:
-        head = file.read(_BYTES).removeprefix(b"\xef\xbb\xbf")
+    head = read_head(path, _BYTES).removeprefix(b"\xef\xbb\xbf")
     lines = [line for raw in head.split(b"\n") if (line := raw.strip(b" \t\r"))][:_LINES]
     if not lines:
         return "native"
@@ -62,6 +65,8 @@ def sniff(path: Path) -> str:
     shown = {name for found in objects for name, is_shown in _SIGNS.items() if is_shown(found)}
     if len(shown) > 1:
         raise BadInput("log format", f"the lines look like {' and '.join(sorted(shown))}", _FIX)
+    if not shown and _JSON_LINES.search(path.name):
+        return "native"
     if not shown:
         kinds = sorted({f"type {found['type']!r}"[:60] for found in objects if "type" in found})
         names = ", ".join(sorted({name for found in objects for name in found})[:8])

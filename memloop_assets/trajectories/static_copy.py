@@ -39,6 +39,23 @@ def is_compressed(path: Path) -> bool:
         return _codec_of(file) is not None
 
 
+def read_head(path: Path, byte_count: int) -> bytes:
+    """Return the first bytes of a file, decompressed; as many as can be read where compressed bytes are not whole."""
+    with path.open("rb") as file:
+        codec = _codec_of(file)
+        if codec is None:
+            return file.read(byte_count)
+        head = b""
+        try:
+            with pa.CompressedInputStream(file, codec) as stream:
+                while len(head) < byte_count and (chunk := stream.read(byte_count - len(head))):
+                    head += chunk
+        except OSError as error:
+            if error.errno is not None:  # the disk's, not the codec's
+                raise
+        return head
+
+
 def copy_log(path: Path, target: Path) -> FileStat:
     """Copy a file's bytes, decompressed, and return its stat from before the copy.
 

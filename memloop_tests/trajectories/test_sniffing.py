@@ -1,5 +1,6 @@
 """The format told from a file's first lines, and what is said where they do not tell."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -37,7 +38,7 @@ FILES: dict[str, list[bytes]] = {
 
 def test_every_format_is_told_from_its_first_lines(tmp_path: Path) -> None:
     assert set(FILES) == set(READERS)
-    path = tmp_path / "log.jsonl"
+    path = tmp_path / "log.json"
     for name, contents in FILES.items():
         for content in contents:
             for mark in (b"", b"\xef\xbb\xbf"):
@@ -59,7 +60,7 @@ def test_every_format_is_told_from_its_first_lines(tmp_path: Path) -> None:
 def test_where_the_lines_do_not_tell_what_was_seen_is_said_and_every_format_named(
     content: bytes, seen: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "log.jsonl"
+    path = tmp_path / "log.json"
     path.write_bytes(content)
     with pytest.raises(BadInput) as refused:
         sniff(path)
@@ -75,10 +76,10 @@ def test_ingest_tells_the_format_of_each_file_of_a_folder_and_a_strange_one_keep
     (logs / "agent.jsonl").write_bytes(as_lines([logged("message")]))
     (logs / "gateway.jsonl").write_bytes(as_lines([chat_call("c1")]))
     (logs / "spans.json").write_bytes(json.dumps(export(CALL), indent=2).encode())
-    (logs / "clicks.jsonl").write_bytes(as_lines([{"event": "click"}]))
+    (logs / "clicks.json").write_bytes(as_lines([{"event": "click"}]))
     assert main(["--home", str(tmp_path / "home"), "ingest", str(logs)]) == 1
     told = capsys.readouterr()
-    assert told.err.startswith("clicks.jsonl: log format: the first lines show none")
+    assert told.err.startswith("clicks.json: log format: the first lines show none")
     assert [line.split(":")[0] for line in told.out.splitlines() if ": new, " in line] == [
         "agent.jsonl",
         "gateway.jsonl",
@@ -100,3 +101,17 @@ def test_what_a_sniffed_format_does_not_log_must_be_told(tmp_path: Path, capsys:
     path.write_text(json.dumps([RUN]))
     assert main(["--home", str(tmp_path / "home"), "ingest", str(path)]) == 1
     assert "--arm" in capsys.readouterr().err
+
+
+def test_a_compressed_log_shows_its_format_too(tmp_path: Path) -> None:
+    path = tmp_path / "session_2026-03-17.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"messages": [{"role": "user", "content": "hello"}]}\n'))
+    assert sniff(path) == "openai-chat"
+    path.write_bytes(path.read_bytes()[:10])
+    assert sniff(path) == "native"
+
+
+def test_json_lines_that_show_nothing_are_read_as_native_so_that_they_are_quarantined(tmp_path: Path) -> None:
+    path = tmp_path / "session_2026-03-17.jsonl"
+    path.write_text("not json\n{}\n", encoding="utf-8")
+    assert sniff(path) == "native"
