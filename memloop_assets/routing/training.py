@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SORTED_BY = ("example_id", "arm", "task_text", "reward", "weight", "propensity", "cost_usd")
 _SOLVER_TOLERANCE = 1e-12
+_Z_95 = 1.645
 
 _HAND_SHARE = 0.3
 """Hand features enter the fit at this share of their standard deviation, which makes their weights dearer. At 200 rows
@@ -129,10 +130,12 @@ def fit_router(samples: pa.Table, arm_costs: Mapping[str, float], settings: Trai
 def best_single_arm(
     samples: pa.Table, arm_costs: Mapping[str, float], settings: TrainingSettings = DEFAULTS
 ) -> tuple[str, dict[str, float]]:
-    """Return the arm with the highest mean reward, the cheaper among equals, and every sampled arm's mean reward.
+    """Return the best single arm as far as the data tell it from the most served one, and every arm's mean reward.
 
-    Means weigh rows as the fit does and are shrunk towards the global mean as the fit is. An arm of fewer than
-    ``min_arm_rows`` rows is the best only where no arm has as many. Raises BadInput likewise.
+    It is the arm that served most, unless others lead it by more than noise: then the one with the highest mean, the
+    cheaper among equals. Taking the highest mean outright would let a rarely tried, lucky arm be what everything falls
+    back to: with rewards shuffled, 19 % of 200 weeks then promoted something, now 1 %. Means weigh rows as the fit
+    does and are shrunk as the fit is; an arm of fewer than ``min_arm_rows`` rows leads nothing. Raises BadInput likewise.
     """
     rows = _read_rows(samples, settings)
     arms = tuple(sorted({*arm_costs, *rows.arms.tolist()}))
@@ -141,9 +144,22 @@ def best_single_arm(
 
 
 def _best_arm(rows: _Rows, settings: TrainingSettings, costs_usd: Mapping[str, float]) -> str:
+    """Return the most served arm, or the best of those whose lead over it is more than noise (one-sided 95 %).
+
+    A shrunk mean m of n effective rows has at most the variance m (1 - m) / n, rewards being in [0, 1].
+    """
     means = _mean_rewards(rows, settings)
-    tried = [arm for arm in means if (rows.arms == arm).sum() >= settings.min_arm_rows]
-    return min(tried or means, key=lambda arm: (-round(means[arm], 12), costs_usd[arm], arm))
+    counts = Counter(rows.arms.tolist())
+    variances = {
+        arm: mean * (1.0 - mean) / _effective_rows(rows.weights[rows.arms == arm]) for arm, mean in means.items()
+    }
+    served = min(means, key=lambda arm: (-counts[arm], -round(means[arm], 12), costs_usd[arm], arm))
+
+    def leads(arm: str) -> bool:
+        noise = _Z_95 * float(np.sqrt(variances[arm] + variances[served]))
+        return counts[arm] >= settings.min_arm_rows and means[arm] - means[served] > noise
+
+    return min(filter(leads, means), key=lambda arm: (-round(means[arm], 12), costs_usd[arm], arm), default=served)
 
 
 def _mean_rewards(rows: _Rows, settings: TrainingSettings) -> dict[str, float]:
@@ -161,8 +177,13 @@ def _global_mean(rows: _Rows) -> float:
 
 
 def _own_share(weights: NDArray[np.float64], settings: TrainingSettings) -> float:
-    effective_rows = float(weights.sum() ** 2 / (weights @ weights))
+    effective_rows = _effective_rows(weights)
     return effective_rows / (effective_rows + settings.shrinkage_rows)
+
+
+def _effective_rows(weights: NDArray[np.float64]) -> float:
+    """Return how many equally weighted rows weigh as much (Kish, 1965)."""
+    return float(weights.sum() ** 2 / (weights @ weights))
 
 
 def _read_rows(samples: pa.Table, settings: TrainingSettings) -> _Rows:

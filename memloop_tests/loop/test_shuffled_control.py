@@ -22,7 +22,7 @@ from benchmarks.learning_and_refusal import (
 from memloop_assets.benchmarks.suite import BenchmarkSuite, load_suite
 from memloop_assets.promotion.weekly import DecidedWeek
 from memloop_assets.routing.training import TrainingSettings
-from memloop_assets.simulate import INCUMBENT_ARM, World
+from memloop_assets.simulate import World
 from memloop_assets.weeks import weeks_between
 from memloop_tests.scenario import FIRST, LAST_RUN, decisions, finished_home
 
@@ -67,8 +67,8 @@ def test_the_tolerance_lets_an_error_of_five_percent_pass_and_not_much_more() ->
 
 
 def test_rewards_shuffled_over_all_rows_promote_at_most_one_week_in_twenty() -> None:
-    decided = shuffled_decisions("over all rows", TrainingSettings(reference_arm=INCUMBENT_ARM))
-    assert sum(one.decision.accepted for one in decided) <= MOST_PROMOTIONS
+    decided = shuffled_decisions("over all rows", TrainingSettings())
+    assert sum(one.decision.accepted for one in decided) <= WEEK_COUNT // 20
 
 
 def test_rewards_shuffled_within_each_arm_promote_at_most_one_week_in_twenty_where_thresholds_alone_promote_many() -> (
