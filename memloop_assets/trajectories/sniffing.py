@@ -58,7 +58,8 @@ def sniff(path: Path) -> str:
     if lines[0].startswith(b"["):
         if b'"traj"' in head and b'"task_id"' in head:
             return "tau-bench"
-        raise _unknown("a JSON array, but not of tau-bench's runs")
+        if not _JSON_LINES.search(path.name):
+            raise _unknown("a JSON array, but not of tau-bench's runs")
     objects = [found for line in lines if isinstance(found := parse_object(line), dict)]
     if not objects and lines[0].startswith(b"{") and b'"resourceSpans"' in head:
         return "otlp"  # one export, printed over many lines

@@ -41,7 +41,11 @@ def test_deciding_is_a_function_of_what_lies_there(tmp_path: Path, week: IsoWeek
 
 def test_the_first_decision_of_a_closed_week_is_recorded_and_the_second_is_not(tmp_path: Path) -> None:
     home = finished_home(tmp_path / "home")
-    assert run_weeks_through_dagster(tmp_path / "home", NEXT, assets=[name for name in WEEKLY_TABLES if name not in ("promotion_decision", "training_report")]).success
+    assert run_weeks_through_dagster(
+        tmp_path / "home",
+        NEXT,
+        assets=[name for name in WEEKLY_TABLES if name not in ("promotion_decision", "training_report")],
+    ).success
     count = len(home.ledger.rows())
     found = decided(home, NEXT)
     assert record_first_decision(found, sources_of(home), "e" * 32, NOW) == "Recorded in the ledger."

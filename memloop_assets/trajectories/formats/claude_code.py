@@ -4,10 +4,9 @@ The format is internal to its writer and not specified; the fields read here are
 other field is kept. Lines of one message are joined, and repeated ones recognised, by ``calls``: one line alone says what it holds.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any
 
 from memloop_assets.trajectories.formats.chat import (
     UNKNOWN_OUTCOME,
@@ -23,11 +22,10 @@ from memloop_assets.trajectories.formats.reader import (
     CallPart,
     Event,
     EventKind,
+    JsonLinesReader,
     Line,
     Rejected,
     SourceFacts,
-    json_lines,
-    parse_object,
     read_stamp,
 )
 
@@ -49,23 +47,16 @@ class _Blocks:
     others: list[object] = field(default_factory=list)
 
 
-class ClaudeCodeReader:
+class ClaudeCodeReader(JsonLinesReader):
     """Reads Claude Code transcripts, main and sub-agent files."""
 
     name = "claude-code"
-    needs_arm = False
-    needs_start_week = False
     has_global_ids = True
 
-    def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
-        """Yield the non-blank lines."""
-        return json_lines(file, start_offset, start_line, end_offset)
-
-    def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
+    def read_object(
+        self, found: dict[str, Any], line: Line, source: SourceFacts, before: datetime
+    ) -> list[Event] | Rejected:
         """Return the events of a line, or why there are none; a line without conversation is a note to its session."""
-        found = parse_object(line.raw)
-        if isinstance(found, str):
-            return Rejected(line.number, before, found, line.raw, source.source_id)
         at = read_stamp(found.get("timestamp"), source.timezone) or before
         payloads = _payloads_of(found)
         if isinstance(payloads, str):

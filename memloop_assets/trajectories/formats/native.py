@@ -5,17 +5,16 @@ teach: a reward, cost or propensity out of its bounds rejects the line rather th
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any
 
 from memloop_assets.trajectories.formats.reader import (
     Event,
+    JsonLinesReader,
     Line,
     Rejected,
     SourceFacts,
-    json_lines,
-    parse_object,
     read_stamp,
 )
 
@@ -25,23 +24,15 @@ _LABEL_SOURCES = ("user", "checker", "judge", "none")
 Fields = dict[str, Any]
 
 
-class NativeReader:
+class NativeReader(JsonLinesReader):
     """Reads native session logs (``type`` message, tool_call, error, decision, route, outcome)."""
 
     name = "native"
-    needs_arm = False
-    needs_start_week = False
-    has_global_ids = False
 
-    def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
-        """Yield the non-blank lines."""
-        return json_lines(file, start_offset, start_line, end_offset)
-
-    def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
+    def read_object(
+        self, found: dict[str, Any], line: Line, source: SourceFacts, before: datetime
+    ) -> list[Event] | Rejected:
         """Return the one event of a line, or why there is none."""
-        found = parse_object(line.raw)
-        if isinstance(found, str):
-            return Rejected(line.number, before, found, line.raw, source.source_id)
         stamp = read_stamp(found.get("timestamp"), source.timezone)
         at = stamp or before
         kind = found.get("type")

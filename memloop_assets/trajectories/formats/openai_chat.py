@@ -4,10 +4,10 @@ One line says all that it holds, the repeated history of its session included: w
 Field names of LiteLLM: docs.litellm.ai/docs/proxy/logging_spec.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any
 
 from memloop_assets.trajectories.formats.chat import (
     UNKNOWN_OUTCOME,
@@ -25,11 +25,10 @@ from memloop_assets.trajectories.formats.reader import (
     CallPart,
     Event,
     EventKind,
+    JsonLinesReader,
     Line,
     Rejected,
     SourceFacts,
-    json_lines,
-    parse_object,
     read_stamp,
 )
 
@@ -80,23 +79,15 @@ class _Read:
         return f"{self.call_id} {self.start.isoformat()} {len(self.events)}" if is_call else None
 
 
-class OpenAIChatReader:
+class OpenAIChatReader(JsonLinesReader):
     """Reads chat lines in OpenAI's shape, with or without the response, usage, cost and time of a gateway."""
 
     name = "openai-chat"
-    needs_arm = False
-    needs_start_week = False
-    has_global_ids = False
 
-    def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
-        """Yield the non-blank lines."""
-        return json_lines(file, start_offset, start_line, end_offset)
-
-    def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
+    def read_object(
+        self, found: dict[str, Any], line: Line, source: SourceFacts, before: datetime
+    ) -> list[Event] | Rejected:
         """Return a call's events: route, request messages, response or error, outcome; or why there are none."""
-        found = parse_object(line.raw)
-        if isinstance(found, str):
-            return Rejected(line.number, before, found, line.raw, source.source_id)
         fields = {**found, **request} if isinstance(request := found.get("request"), dict) else found
         stamped = _time_of(fields, source)
         start = stamped or (source.start_at and source.start_at + (line.number - 1) * _LINE_SPACING)

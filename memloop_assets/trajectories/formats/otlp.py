@@ -6,7 +6,7 @@ Which attribute means what is in ``genai``. Encoding: opentelemetry.io/docs/spec
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -37,6 +37,7 @@ from memloop_assets.trajectories.formats.reader import (
     CallPart,
     Event,
     EventKind,
+    JsonLinesReader,
     Line,
     Rejected,
     SourceFacts,
@@ -65,13 +66,10 @@ class _Span:
         return told(self.resource, what) if own is None else own
 
 
-class OtlpReader:
+class OtlpReader(JsonLinesReader):
     """Reads OTLP/JSON files with GenAI spans."""
 
     name = "otlp"
-    needs_arm = False
-    needs_start_week = False
-    has_global_ids = False
 
     def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
         """Yield the non-blank lines; a file that is one object printed over many lines is one line."""
@@ -86,11 +84,10 @@ class OtlpReader:
                     return
         yield from json_lines(file, start_offset, start_line, end_offset)
 
-    def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
+    def read_object(
+        self, found: dict[str, Any], line: Line, source: SourceFacts, before: datetime
+    ) -> list[Event] | Rejected:
         """Return the events of an export's spans, or why there are none."""
-        found = parse_object(line.raw)
-        if isinstance(found, str):
-            return Rejected(line.number, before, found, line.raw, source.source_id)
         spans = _spans_of(found, source, before)
         if isinstance(spans, str):
             return Rejected(line.number, before, spans, line.raw, source.source_id)

@@ -5,10 +5,11 @@ A reader knows one log shape and nothing else: not weeks, not trajectories, not 
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import orjson
 
@@ -126,6 +127,32 @@ class Reader(Protocol):
     def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
         """Return what one line says."""
         ...
+
+
+class JsonLinesReader(ABC):
+    """What readers of JSON lines share: how the bytes fall into lines, and that a line that is no JSON object is rejected."""
+
+    name = ""
+    needs_arm = False
+    needs_start_week = False
+    has_global_ids = False
+
+    def lines(self, file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
+        """Yield the non-blank lines."""
+        return json_lines(file, start_offset, start_line, end_offset)
+
+    def read_line(self, line: Line, source: SourceFacts, before: datetime) -> list[Event] | Rejected:
+        """Return the events of a line's object, or why there is none."""
+        found = parse_object(line.raw)
+        if isinstance(found, str):
+            return Rejected(line.number, before, found, line.raw, source.source_id)
+        return self.read_object(found, line, source, before)
+
+    @abstractmethod
+    def read_object(
+        self, found: dict[str, Any], line: Line, source: SourceFacts, before: datetime
+    ) -> list[Event] | Rejected:
+        """Return what the object of a line says; each format has its own."""
 
 
 def json_lines(file: BinaryIO, start_offset: int, start_line: int, end_offset: int) -> Iterator[Line]:
