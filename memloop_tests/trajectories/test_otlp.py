@@ -294,3 +294,10 @@ def test_a_time_that_cannot_be_read_is_the_one_before(value: object) -> None:
     assert isinstance(before, list)
     assert {event.at.date().isoformat() for event in before} == {"2026-03-17"}
     assert before[-1].payload["latency_ms"] is None
+
+
+def test_an_operation_that_is_no_text_is_no_tool_and_no_crash() -> None:
+    pairs = [{"key": "gen_ai.operation.name", "value": {"kvlistValue": {"values": []}}}]
+    spans = [{"traceId": "a", "spanId": "b", "attributes": pairs}]
+    (found,) = read_all(READER, as_lines([{"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}]))
+    assert found

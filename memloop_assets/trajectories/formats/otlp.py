@@ -65,6 +65,12 @@ class _Span:
         own = told(self.attributes, what)
         return told(self.resource, what) if own is None else own
 
+    @property
+    def operation(self) -> str | None:
+        """Return what kind of operation it says it is, as text; None where it does not say."""
+        said = self.told("operation")
+        return said if said is None or isinstance(said, str) else str(said)
+
 
 class OtlpReader(JsonLinesReader):
     """Reads OTLP/JSON files with GenAI spans."""
@@ -173,7 +179,7 @@ def _read_value(value: object) -> object:
 def _events_of(span: _Span, line: Line, source: SourceFacts, ordinal: int) -> list[Event]:
     trace, span_id = first_id(span.fields.get("traceId")), first_id(span.fields.get("spanId"))
     call_id = f"{trace} {span_id}" if trace and span_id else f"{source.source_id} {line.number} {ordinal}"
-    operation = span.told("operation")
+    operation = span.operation
     is_tool = operation in TOOL or (operation is None and "gen_ai.tool.name" in span.attributes)
     payloads = _of_tool(span) if is_tool else _of_call(span)
     payloads += _of_failure(span)
@@ -215,7 +221,7 @@ def _unread(span: _Span, kinds: list[EventKind]) -> Fields:
     return kept
 
 
-def _sums_up(span: _Span, operation: object) -> bool:
+def _sums_up(span: _Span, operation: str | None) -> bool:
     """Tell whether other spans of the trace say what this one says: it is neither a model call nor a tool."""
     if operation is None:
         return told(span.attributes, "model") is None and "gen_ai.tool.name" not in span.attributes
@@ -236,7 +242,7 @@ def _of_call(span: _Span) -> list[_Payload]:
     """Return the payloads of a model call: its arm, what was asked, what was answered, what it took."""
     asked, said = messages_of(span.attributes, span.events)
     sides = [side for side, messages in (("input", asked), ("output", said)) if not messages]
-    missing: Fields = {CONTENT_MISSING: sides} if sides and not _sums_up(span, span.told("operation")) else {}
+    missing: Fields = {CONTENT_MISSING: sides} if sides and not _sums_up(span, span.operation) else {}
     found: list[_Payload] = []
     if (arm := first_text(span.told("model"))) is not None:
         found.append(("route", route_to(arm), {}, False))
