@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 
 from memloop_assets.featuriser import read_terms
 from memloop_assets.routing.training import fit_router
@@ -74,10 +77,6 @@ def microseconds(choose: Callable[[str], object], prompts: Sequence[str], count:
 
 def main() -> None:
     """Fit once, time both, print."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # only this comparison needs it
-    from sklearn.linear_model import Ridge
-    from sklearn.pipeline import make_pipeline
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--choices", type=int, default=4_000)
     count = parser.parse_args().choices

@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from scipy import stats
 
 from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.benchmarks.tradeoff import average_gap_recovered
@@ -230,8 +231,6 @@ def _bootstrap(
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean of some seeds' values with its 95 % t interval; without bounds (NaN) for one seed."""
-    from scipy import stats
-
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, float("nan"), float("nan")
