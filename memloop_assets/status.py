@@ -16,7 +16,7 @@ from memloop_assets.staleness import moved_weeks, stale_range
 from memloop_assets.trajectories.redaction import RedactionSettings
 from memloop_assets.weeks import IsoWeek, weeks_between
 
-_TABLES = (
+WEEKLY_TABLES = (
     "session_logs",
     "trajectories",
     "quarantined_lines",
@@ -96,7 +96,7 @@ def decision_line(home: Home, week: IsoWeek) -> str:
 
 
 def _table_lines(home: Home) -> Iterator[str]:
-    for name in _TABLES:
+    for name in WEEKLY_TABLES:
         weeks = home.store.weeks(name)
         failed = home.store.failures(name)
         if weeks or failed:
@@ -108,7 +108,7 @@ def _table_lines(home: Home) -> Iterator[str]:
 
 def stale_lines(home: Home) -> Iterator[str]:
     """Yield per table the weeks whose inputs have moved on since they were built, and last how to build them again."""
-    moved = moved_weeks(home.store, _TABLES, home.landing.landed_lines())
+    moved = moved_weeks(home.store, WEEKLY_TABLES, home.landing.landed_lines())
     for name, weeks in moved.items():
         why = sorted({label for labels in weeks.values() for label in labels})
         more = f" and {len(why) - 3} more" if len(why) > 3 else ""

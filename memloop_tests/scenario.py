@@ -22,26 +22,12 @@ from memloop_assets.benchmarks.suite import save_suite
 from memloop_assets.definitions import defs
 from memloop_assets.home import Home, open_home
 from memloop_assets.simulate import ARMS, World, write_benchmark, write_logs
+from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.trajectories.sources import ReadOptions, find_logs
 from memloop_assets.weeks import IsoWeek
 
 FIRST = IsoWeek(2026, 2)
 LONG_AFTER = "2026-06-01T00:00:00+00:00"
-WEEKLY_TABLES = (
-    "session_logs",
-    "trajectories",
-    "quarantined_lines",
-    "trajectory_quality",
-    "sft_examples",
-    "preference_pairs",
-    "router_samples",
-    "dataset_snapshot",
-    "router_checkpoint",
-    "benchmark_results",
-    "promotion_decision",
-    "training_report",
-)
-
 Line = Mapping[str, object]
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from memloop_assets.home import Home
 from memloop_assets.promotion.tables import PROMOTION_DECISION
 from memloop_assets.staleness import moved_weeks, stale_range
-from memloop_assets.status import stale_lines, status_lines
+from memloop_assets.status import WEEKLY_TABLES, stale_lines, status_lines
 from memloop_assets.store import Provenance
 from memloop_assets.trajectories.segments import WEEKS_AFTER, WEEKS_BEFORE
 from memloop_assets.trajectories.sources import ReadOptions
@@ -16,7 +16,6 @@ from memloop_assets.weeks import weeks_between
 from memloop_tests.scenario import (
     FIRST,
     LAST_RUN,
-    WEEKLY_TABLES,
     attempt,
     finished_home,
     open_at,

@@ -9,11 +9,11 @@ import pytest
 from memloop_assets.home import Home
 from memloop_assets.orchestration.week_loop import CHECK_NAME
 from memloop_assets.simulate import write_logs
+from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.weeks import IsoWeek, weeks_between
 from memloop_tests.scenario import (
     FIRST,
     LAST_RUN,
-    WEEKLY_TABLES,
     WORLD,
     champion_of,
     decision_of,

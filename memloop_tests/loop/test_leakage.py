@@ -8,13 +8,13 @@ import pytest
 from memloop_assets.benchmarks.tables import suite_of_table
 from memloop_assets.home import Home
 from memloop_assets.simulate import write_logs
+from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.trajectories.formats.reader import ORIGINS, Origin
 from memloop_assets.trajectories.sources import ReadOptions, find_logs
 from memloop_assets.weeks import IsoWeek, weeks_between
 from memloop_tests.scenario import (
     FIRST,
     LAST_RUN,
-    WEEKLY_TABLES,
     WORLD,
     attempt,
     finished_home,

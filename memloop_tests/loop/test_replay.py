@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.trajectories.sources import ReadOptions
 from memloop_assets.weeks import IsoWeek, weeks_between
 from memloop_tests.scenario import (
     FIRST,
     LAST_RUN,
-    WEEKLY_TABLES,
     WORLD,
     attempt,
     champion_of,

@@ -20,9 +20,9 @@ from memloop_assets.promotion.assets import PolicyConfig
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.tables import TABLES as PROMOTION_TABLES
 from memloop_assets.routing.tables import TABLES as ROUTING_TABLES
+from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.trajectories.tables import TABLES as TRAJECTORY_TABLES
 from memloop_tests.architecture.source_tree import ROOT
-from memloop_tests.scenario import WEEKLY_TABLES
 
 ROOMS = {
     "trajectories": TRAJECTORY_TABLES,

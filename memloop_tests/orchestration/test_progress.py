@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 
 from memloop_assets.orchestration.progress import ProgressPrinter
+from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.weeks import IsoWeek
-from memloop_tests.scenario import FIRST, LAST_RUN, WEEKLY_TABLES, filled_home, finished_home, run_weeks_through_dagster
+from memloop_tests.scenario import FIRST, LAST_RUN, filled_home, finished_home, run_weeks_through_dagster
 
 
 class Terminal(io.StringIO):

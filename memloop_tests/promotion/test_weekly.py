@@ -12,8 +12,9 @@ from memloop_assets.promotion.evidence import Sources
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.weekly import DecidedWeek, decide, draw_history, record_first_decision
 from memloop_assets.routing.training import TrainingSettings
+from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.weeks import IsoWeek, weeks_between
-from memloop_tests.scenario import FIRST, LAST_RUN, LONG_AFTER, WEEKLY_TABLES, finished_home, run_weeks_through_dagster
+from memloop_tests.scenario import FIRST, LAST_RUN, LONG_AFTER, finished_home, run_weeks_through_dagster
 
 NOW = datetime.fromisoformat(LONG_AFTER)
 NEXT = LAST_RUN.shift(1)

@@ -229,8 +229,9 @@ def test_to_redact_hostile_text_again_changes_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     "seed", ["sk-", "eyJ-", "a@b.", "-----BEGIN A-----", "bearer ", "1 ", "password=", "://a:", "AB12"]
 )
-def test_hostile_text_costs_time_linear_in_its_length(seed: str) -> None:
-    Redactor().redact_text(seed * (200_000 // len(seed)))
+def test_hostile_text_of_two_hundred_thousand_characters_is_redacted_for_good(seed: str) -> None:
+    once = Redactor().redact_text(seed * (200_000 // len(seed)))
+    assert Redactor().redact_text(once) == once
 
 
 def test_no_depth_of_nesting_hides_a_secret_or_ends_the_week() -> None:
