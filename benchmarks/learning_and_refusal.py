@@ -207,7 +207,7 @@ def is_truly_better(world: World, decided: DecidedWeek, sources: Sources) -> boo
     for version in (decided.found.champion_version, str(decided.row["challenger"])):
         router = champion_router(version, week, sources, retained)
         truth = evaluate_policy(world, week, lambda text, router=router: router.choose(text).arm)  # type: ignore[misc]
-        weighed = PromotionPolicy().cost_weight * truth.cost_usd / (decided.found.reference_cost_usd or 1.0)
+        weighed = PromotionPolicy().cost_weight * truth.cost_usd / (decided.found.compared.reference_cost_usd or 1.0)
         worth.append(truth.reward - weighed)
     return worth[1] > worth[0]
 

@@ -5,7 +5,7 @@ import dagster as dg
 from memloop_assets import __version__
 from memloop_assets.benchmarks.evaluation import result_rows
 from memloop_assets.benchmarks.tables import BENCHMARK_RESULTS, BENCHMARK_SUITE, suite_of_table, suite_table
-from memloop_assets.benchmarks.weekly import CHALLENGER, current_suite, points_of, score_week
+from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, current_suite, points_of, score_week
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import column_schema, known, picture, publication_metadata
@@ -55,7 +55,7 @@ def benchmark_suite(home: MemloopHome) -> dg.MaterializeResult:
     deps=["router_checkpoint", "dataset_snapshot", "benchmark_suite"],
 )
 def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
-    """What the challenger and the baseline policies earn on the holdout tasks, task by task."""
+    """What the challenger, its shuffled control and the baseline policies earn on the holdout tasks, task by task."""
     opened = home.open()
     suite = suite_of_table(opened.store.read("benchmark_suite", None))
     training = opened.settings.section("routing", TrainingSettings)
@@ -73,12 +73,14 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
             x_label="USD per 1,000 calls",
             y_label="mean reward",
         )
+        by_name = {scored.policy: scored for scored in scores}
         shown = {
-            "challenger_reward": scores[0].mean_reward,
-            "challenger_cost_usd": scores[0].mean_cost_usd,
-            "unsupported_count": int((~scores[0].supported).sum()),
-            "best_single_arm_reward": scores[1].mean_reward,
-            "oracle_reward": scores[-1].mean_reward,
+            "challenger_reward": by_name[CHALLENGER].mean_reward,
+            "challenger_cost_usd": by_name[CHALLENGER].mean_cost_usd,
+            "unsupported_count": int((~by_name[CHALLENGER].supported).sum()),
+            "best_single_arm_reward": by_name["best-single-arm"].mean_reward,
+            "shuffled_control_reward": by_name[SHUFFLED].mean_reward,
+            "oracle_reward": by_name["oracle"].mean_reward,
         }
         return Built(
             result_rows(scores, suite.tasks_of("holdout"), week),

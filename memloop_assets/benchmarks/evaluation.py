@@ -23,6 +23,7 @@ Label = TypeVar("Label", str, tuple[str, str])
 Choose = Callable[[BenchmarkTask], str | None]
 
 BASELINE_POLICIES = ("best-single-arm", "cheapest-arm", "random", "task-mean", "oracle")
+SCORED = ("rewards", "costs_usd", "latencies_ms", "predicted_rewards")
 PRIOR_SAMPLES = 10.0
 RESULT_SCHEMA = pa.schema(
     [
@@ -35,6 +36,7 @@ RESULT_SCHEMA = pa.schema(
         pa.field("reward", pa.float64()),
         pa.field("cost_usd", pa.float64()),
         pa.field("latency_ms", pa.float64()),
+        pa.field("predicted_reward", pa.float64()),
     ],
 )
 
@@ -44,7 +46,8 @@ class PolicyScores:
     """One policy on n tasks: the arms it chose, with reward in [0, 1], cost in USD and latency in ms, each (n,).
 
     NaN where unknown. A NaN reward means that the benchmark holds no outcome for the choice: it is unsupported. The
-    arm is None where the policy chose none, or stands for an expectation over arms (``random``). Raises BadInput when
+    arm is None where the policy chose none, or stands for an expectation over arms (``random``). ``predicted_rewards``
+    (n,): what a router expected of the arm that it chose; NaN for a policy that predicts nothing. Raises BadInput when
     lengths differ.
     """
 
@@ -54,14 +57,17 @@ class PolicyScores:
     rewards: NDArray[np.float64]
     costs_usd: NDArray[np.float64]
     latencies_ms: NDArray[np.float64]
+    predicted_rewards: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         """Keep read-only copies of the arrays and refuse lengths that differ."""
-        for name in ("rewards", "costs_usd", "latencies_ms"):
+        if not self.predicted_rewards.size:
+            object.__setattr__(self, "predicted_rewards", np.full(len(self.task_ids), np.nan))
+        for name in SCORED:
             values = np.array(getattr(self, name), dtype=np.float64)
             values.flags.writeable = False
             object.__setattr__(self, name, values)
-        sizes = {len(self.arms), self.rewards.size, self.costs_usd.size, self.latencies_ms.size}
+        sizes = {len(self.arms), *(getattr(self, name).size for name in SCORED)}
         if sizes != {len(self.task_ids)}:
             raise BadInput(
                 f"scores of {self.policy}",
@@ -220,7 +226,7 @@ def result_rows(scores: Iterable[PolicyScores], tasks: Sequence[BenchmarkTask], 
             pa.array(scored.arms, pa.string()),
             *(
                 pa.array(values, pa.float64(), from_pandas=True)
-                for values in (scored.rewards, scored.costs_usd, scored.latencies_ms)
+                for values in (getattr(scored, name) for name in SCORED)
             ),
         ]
         parts.append(pa.Table.from_arrays(columns, schema=RESULT_SCHEMA))
@@ -240,6 +246,7 @@ def scores_of_rows(table: pa.Table, policy: str) -> PolicyScores:
         _as_floats(rows, "reward"),
         _as_floats(rows, "cost_usd"),
         _as_floats(rows, "latency_ms"),
+        _as_floats(rows, "predicted_reward"),
     )
 
 
@@ -262,6 +269,17 @@ def _score_random(tasks: Sequence[BenchmarkTask], costs: Mapping[str, float]) ->
     for column, task in enumerate(tasks):
         numbers[:, column] = np.mean([_numbers_of(task, arm, costs) for arm in task.outcomes], axis=0)
     return PolicyScores("random", tuple(task.task_id for task in tasks), (None,) * len(tasks), *numbers)
+
+
+def score_shares(
+    tasks: Sequence[BenchmarkTask], name: str, shares: Mapping[str, float], expected_costs_usd: Mapping[str, float]
+) -> PolicyScores:
+    """Score the expectation of a policy that takes each arm with a fixed probability; unknown where one of them is."""
+    numbers = np.full((3, len(tasks)), np.nan)
+    weights = np.array(list(shares.values()))
+    for column, task in enumerate(tasks):
+        numbers[:, column] = weights @ np.array([_numbers_of(task, arm, expected_costs_usd) for arm in shares])
+    return PolicyScores(name, tuple(task.task_id for task in tasks), (None,) * len(tasks), *numbers)
 
 
 def _best_in_hindsight(task: BenchmarkTask, costs: Mapping[str, float]) -> str:

@@ -67,6 +67,19 @@ def _resampled_means(values: NDArray[np.float64], resamples: int, rng: np.random
     return means
 
 
+def normal_interval(differences: NDArray[np.float64], *, confidence: float) -> Interval:
+    """Return the mean of paired differences (n,) with one-sided normal bounds, mean ± z · s / √n.
+
+    For confidences so near 1 that a bootstrap has no resample beyond them. Raises BadInput for fewer than two differences.
+    """
+    values = np.sort(np.asarray(differences, dtype=np.float64).ravel())
+    if values.size < 2 or not np.isfinite(values).all():
+        raise BadInput("paired differences", "there are fewer than two, or some are not finite", "give more tasks")
+    mean = math.fsum(values) / values.size
+    reach = NormalDist().inv_cdf(confidence) * float(values.std(ddof=1)) / math.sqrt(values.size)
+    return Interval(mean, mean - reach, mean + reach, int(values.size))
+
+
 def tasks_needed(mean: float, variance: float, *, confidence: float = 0.95, power: float = 0.8) -> int | None:
     """Return how many paired tasks lift a one-sided bound above 0 with the given power; None for a mean not above 0.
 

@@ -41,7 +41,7 @@ BENCHMARK_RESULTS = TableContract(
         _TASK_ID,
         TASK_KEY,
         _DOMAIN,
-        Column("policy", "string", "challenger, or the name of a baseline policy"),
+        Column("policy", "string", "challenger, a control, or the name of a baseline policy"),
         Column("arm", "string", "arm that it chose; null where it stands for an expectation", nullable=True),
         Column(
             "reward",
@@ -53,6 +53,14 @@ BENCHMARK_RESULTS = TableContract(
         ),
         _COST,
         _LATENCY,
+        Column(
+            "predicted_reward",
+            "float",
+            "reward that the policy expected of the arm",
+            nullable=True,
+            minimum=0,
+            maximum=1,
+        ),
     ),
 )
 

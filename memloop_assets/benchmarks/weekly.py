@@ -1,21 +1,26 @@
-"""A week on the benchmark: the challenger and the baseline policies, scored on the same holdout tasks.
+"""A week on the benchmark: the challenger, its control and the baseline policies, scored on the same holdout tasks.
 
 Joins suite, training samples and router; how a policy is scored is said in ``evaluation``.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from memloop_assets.benchmarks.evaluation import ArmStatistics, PolicyScores, score_baselines, score_policy
 from memloop_assets.benchmarks.intervals import paired_bootstrap
 from memloop_assets.benchmarks.suite import BenchmarkSuite, default_suite, load_suite
 from memloop_assets.pictures import Point
+from memloop_assets.routing.controls import fit_shuffled_control
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.training import TrainingSettings, best_single_arm
 
 CHALLENGER = "challenger"
+SHUFFLED = "shuffled-control"
+_CONTROL_SEED = 0
 
 
 def current_suite(path: Path) -> BenchmarkSuite:
@@ -26,21 +31,29 @@ def current_suite(path: Path) -> BenchmarkSuite:
 def score_router(
     suite: BenchmarkSuite, router: Router, name: str, expected_costs_usd: Mapping[str, float]
 ) -> PolicyScores:
-    """Score a router on the holdout tasks; its choices are made from the prompt alone."""
+    """Score a router on the holdout tasks, with what it predicted; its choices are made from the prompt alone."""
     tasks = suite.tasks_of("holdout")
-    return score_policy(tasks, name, lambda task: router.choose(task.prompt).arm, expected_costs_usd)
+    choices = {task.task_id: router.choose(task.prompt) for task in tasks}
+    scored = score_policy(tasks, name, lambda task: choices[task.task_id].arm, expected_costs_usd)
+    return replace(scored, predicted_rewards=np.array([choice.predicted_reward for choice in choices.values()]))
 
 
 def score_week(
     suite: BenchmarkSuite, router: Router, samples: pa.Table, prices: Mapping[str, float], training: TrainingSettings
 ) -> list[PolicyScores]:
-    """Score the challenger and the five baseline policies, whose knowledge is the same training samples."""
+    """Score the challenger, its shuffled control and the five baseline policies, all from the same training samples."""
     statistics = ArmStatistics.of_samples(samples, prices)
+    costs = statistics.mean_costs_usd
     best_arm, _ = best_single_arm(samples, prices, training)
     baselines = score_baselines(
         suite.tasks_of("holdout"), statistics, best_arm=best_arm, reference_arm=router.rule.reference_arm
     )
-    return [score_router(suite, router, CHALLENGER, statistics.mean_costs_usd), *baselines]
+    control = fit_shuffled_control(samples, prices, training, router.rule.reference_arm, seed=_CONTROL_SEED)
+    return [
+        score_router(suite, router, CHALLENGER, costs),
+        score_router(suite, control, SHUFFLED, costs),
+        *baselines,
+    ]
 
 
 def points_of(scores: list[PolicyScores], emphasised: str) -> list[Point]:

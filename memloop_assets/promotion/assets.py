@@ -38,6 +38,11 @@ class PolicyConfig(dg.Config):
     cost_weight: float | None = None
     reward_margin: float | None = None
     confidence: float | None = None
+    control_confidence: float | None = None
+    stratum_task_count: int | None = None
+    stratum_margin: float | None = None
+    vetoes_off: list[str] | None = None
+    planned_looks: int | None = None
     resamples: int | None = None
     seed: int | None = None
 

@@ -3,7 +3,8 @@
 Reads, never writes; what the gate makes of it is said in ``policy``.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +18,16 @@ from memloop_assets.benchmarks.evaluation import (
     ArmStatistics,
     PolicyScores,
     reference_cost,
+    score_shares,
     scores_of_rows,
 )
 from memloop_assets.benchmarks.suite import BenchmarkSuite
 from memloop_assets.benchmarks.tables import suite_of_table
-from memloop_assets.benchmarks.weekly import CHALLENGER, score_router
+from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, score_router
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.errors import BadCheckpoint, BadInput, TableError
-from memloop_assets.promotion.policy import WeekEvidence
+from memloop_assets.promotion.vetoes import Rivals
+from memloop_assets.promotion.week_rules import Compared, WeekEvidence
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.router import Router, single_arm_router
 from memloop_assets.routing.training import TrainingSettings, best_single_arm
@@ -49,15 +52,13 @@ class Sources:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything the gate needs for one week; scores are None where they cannot be had."""
+    """Everything the gate needs for one week."""
 
     evidence: WeekEvidence
+    compared: Compared
     champion_version: str
     challenger_version: str | None
-    champion: PolicyScores | None
-    challenger: PolicyScores | None
     baselines: tuple[PolicyScores, ...]
-    reference_cost_usd: float | None
     suite: BenchmarkSuite | None
     inputs: Mapping[str, str]
 
@@ -99,7 +100,7 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
     results = reading.table("benchmark_results", week)
     samples = reading.attempt(f"dataset_snapshot {week}", lambda: read_samples(sources.store, week))
     challenger_version = checkpoint["version"][0].as_py() if checkpoint is not None and checkpoint.num_rows else None
-    champion = challenger = cost = None
+    champion = challenger = rivals = cost = None
     baselines: list[PolicyScores] = []
     if suite is not None and samples is not None and samples.num_rows and results is not None and results.num_rows:
         costs = ArmStatistics.of_samples(samples, sources.prices_usd).mean_costs_usd
@@ -108,12 +109,13 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         )
         if router is not None:
             champion = score_router(suite, router, "champion", costs)
-        wanted = (CHALLENGER, *BASELINE_POLICIES)
+        wanted = (CHALLENGER, SHUFFLED, *BASELINE_POLICIES)
         scored = reading.attempt(
             f"benchmark_results {week}", lambda: [scores_of_rows(results, name) for name in wanted]
         )
         if scored:
-            challenger, *baselines = scored
+            challenger, shuffled, *baselines = scored
+            rivals = rivals_of(suite, challenger, shuffled, baselines, costs)
         reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
         cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
     is_first = week <= sources.first_week
@@ -130,16 +132,55 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         suite_name=suite.name if suite else None,
         holdout_task_count=len(suite.tasks_of("holdout")) if suite else 0,
     )
+    look = _look_number(week, champion_version, challenger_version, suite, reading)
     return Gathered(
         evidence,
+        Compared(champion, challenger, cost, rivals, look),
         champion_version,
         challenger_version,
-        champion,
-        challenger,
         tuple(baselines),
-        cost,
         suite,
         reading.inputs,
+    )
+
+
+def _look_number(
+    week: IsoWeek, champion: str, challenger: str | None, suite: BenchmarkSuite | None, reading: _Reading
+) -> int:
+    """Return the how-manieth look at this challenger against this champion it is, by the weeks right before.
+
+    A look is new where the benchmark is another one: the same tasks again would say the same again. What was counted is an input.
+    """
+    if challenger is None or suite is None:
+        return 1
+    store, seen = reading.sources.store, {suite.fingerprint}
+    before = week.shift(-1)
+    while before >= reading.sources.first_week and store.is_readable("promotion_decision", before):
+        (row,) = store.read("promotion_decision", before).to_pylist()
+        if (row["champion_before"], row["challenger"]) != (champion, challenger):
+            break
+        reading.inputs |= store.input_of("promotion_decision", before)
+        seen.add(row["suite_fingerprint"])
+        before = before.shift(-1)
+    return len(seen)
+
+
+def rivals_of(
+    suite: BenchmarkSuite,
+    challenger: PolicyScores,
+    shuffled: PolicyScores | None,
+    baselines: Sequence[PolicyScores],
+    costs_usd: Mapping[str, float],
+) -> Rivals:
+    """Return what a challenger has to stand beside: the oracle and the even draw are yardsticks, not rivals."""
+    counts = Counter(arm for arm in challenger.arms if arm is not None)
+    shares = {arm: count / counts.total() for arm, count in sorted(counts.items())}
+    tasks = suite.tasks_of("holdout")
+    return Rivals(
+        baselines=tuple(one for one in baselines if one.policy not in ("random", "oracle")),
+        chance=score_shares(tasks, "chance", shares, costs_usd) if len(shares) > 1 else None,
+        shuffled=shuffled,
+        strata={task.task_id: task.domain for task in tasks if task.domain is not None},
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memloop_assets.benchmarks.evaluation import PolicyScores
+from memloop_assets.benchmarks.evaluation import SCORED, PolicyScores
 
 FAILING_REWARD = 0.5
 GREATEST_COST_RATIO = 1e9
@@ -172,7 +172,5 @@ def _take(scores: PolicyScores, task_ids: list[str]) -> PolicyScores:
         scores.policy,
         tuple(task_ids),
         tuple(scores.arms[row] for row in rows),
-        scores.rewards[rows],
-        scores.costs_usd[rows],
-        scores.latencies_ms[rows],
+        *(getattr(scores, name)[rows] for name in SCORED),
     )

@@ -1,44 +1,29 @@
 """The gate: whether a challenger is promoted, and the sentences and numbers that say why.
 
-Here: the policy's values, the paired test, and the rules of a whole week. Not here: how scores come about (the
-benchmarks room) or are paired (``pairs``), what a decision moves (the ledger, ``routing/versions.py``), tables and
-reports. Pure: no clock, no file.
+Here: the policy's values and the paired test. Not here: how scores come about (the benchmarks room) or are paired
+(``pairs``), what stands above a passed test (``vetoes``), the rules of a whole week (``week_rules``), what a decision moves
+(the ledger, ``routing/versions.py``), tables and reports. Pure: no clock, no file.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
-from memloop_assets.benchmarks.intervals import Interval, paired_bootstrap, tasks_needed
-from memloop_assets.errors import BadInput, BadSettings
+from memloop_assets.benchmarks.intervals import Interval, normal_interval, paired_bootstrap, tasks_needed
+from memloop_assets.benchmarks.sequential import MOST_LOOKS, confidence_of_look
+from memloop_assets.errors import BadSettings
+from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.pairs import FAILING_REWARD, PairedScores, fault_of_scores
 from memloop_assets.promotion.reasons import Metrics, findings, in_percent, in_points, listed
-from memloop_assets.weeks import IsoWeek
-
-Outcome = Literal["promote", "reject", "hold", "skip", "error"]
+from memloop_assets.promotion.vetoes import VETOES, Rivals, VetoRules, find_vetoes, utility_deltas
 
 ROUNDING = 1e-9
-FEWEST_ARMS = 2
-_IMPORT = "with `memloop benchmark import`"
+_FEWEST_BEYOND = 2
+IMPORT = "with `memloop benchmark import`"
 _REWARD_ALONE = "set cost_weight = 0 under [promotion] to decide by reward alone"
-
-
-@dataclass(frozen=True, slots=True)
-class PromotionDecision:
-    """What the gate says: an outcome, reasons as sentences for a person, finite numbers (None where unknown)."""
-
-    outcome: Outcome
-    reasons: tuple[str, ...]
-    metrics: Metrics = field(default_factory=dict)
-
-    @property
-    def accepted(self) -> bool:
-        """Tell whether the challenger is promoted; every other outcome leaves the champion alone."""
-        return self.outcome == "promote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +37,16 @@ class PromotionPolicy:
     * on average Δreward >= min_reward_delta, the share of tasks with a reward below 0.5 rises by at most
       max_error_rate_increase, and latency rises by at most max_latency_increase_ms (None: no limit),
     * at least required_task_count tasks are shared, and at most max_unsupported_ratio of the choices have no known
-    outcome.
+    outcome,
+    * no veto is raised (``vetoes.find_vetoes``); ``vetoes_off`` switches some of them off by name.
 
     The thresholds on means guard against gross harm only: alone they pass an equal challenger nearly half the time.
     With their defaults they decide nothing by themselves on binary rewards, where the bound on Δreward is the stricter
     one. The 1 % of unsupported choices can hide at most 1 point of reward. ``confidence``, ``resamples`` and ``seed``
-    belong to the bootstrap, ``min_new_samples`` to the week. Raises BadSettings.
+    belong to the bootstrap, ``min_new_samples`` to the week, ``control_confidence`` to the vetoes "chance" and "shuffled",
+    ``stratum_task_count`` and ``stratum_margin`` to "stratum". ``planned_looks``: how often one challenger may be looked at
+    on growing evidence; with more than one each look must pass the boundary of O'Brien and Fleming, so that all of them
+    together err no more often than one. Raises BadSettings.
     """
 
     min_reward_delta: float = -0.03
@@ -69,6 +58,11 @@ class PromotionPolicy:
     cost_weight: float = 0.10
     reward_margin: float = 0.03
     confidence: float = 0.95
+    control_confidence: float = 0.8
+    stratum_task_count: int = 50
+    stratum_margin: float = 0.05
+    vetoes_off: tuple[str, ...] = ()
+    planned_looks: int = 1
     resamples: int = 2000
     seed: int = 0
 
@@ -84,10 +78,14 @@ class PromotionPolicy:
             "cost_weight": (0.0, 100.0),
             "reward_margin": (0.0, 1.0),
             "confidence": (0.8, 0.999),
+            "control_confidence": (0.5001, 0.999),
+            "stratum_task_count": (30, 10**9),
+            "stratum_margin": (0.0, 1.0),
+            "planned_looks": (1, MOST_LOOKS),
             "resamples": (200, 1_000_000),
             "seed": (0, 2**63 - 1),
         }
-        whole = {"required_task_count", "min_new_samples", "resamples", "seed"}
+        whole = {"required_task_count", "min_new_samples", "stratum_task_count", "planned_looks", "resamples", "seed"}
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if name == "max_latency_increase_ms" and value is None:
@@ -96,14 +94,27 @@ class PromotionPolicy:
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
                 wanted = "a whole number" if name in whole else "a number"
                 raise BadSettings(f"[promotion] {name}", f"it is {value!r}", f"give {wanted} from {low:g} to {high:g}")
+        object.__setattr__(self, "vetoes_off", tuple(self.vetoes_off))  # Dagster hands in a list
+        unknown = [name for name in self.vetoes_off if name not in VETOES]
+        if unknown:
+            raise BadSettings(
+                "[promotion] vetoes_off", f"{unknown[0]!r} is no veto", f"name some of {', '.join(VETOES)}"
+            )
 
     def evaluate(
-        self, baseline: PolicyScores, challenger: PolicyScores, reference_cost_usd: float | None = None
+        self,
+        baseline: PolicyScores,
+        challenger: PolicyScores,
+        reference_cost_usd: float | None = None,
+        *,
+        rivals: Rivals | None = None,
+        look: int = 1,
     ) -> PromotionDecision:
         """Compare a challenger with a baseline (the champion, or any saved version) on the tasks that they share.
 
-        ``reference_cost_usd``: mean cost of the reference arm on those tasks, None or NaN where unknown. What applies
-        first:
+        ``reference_cost_usd``: mean cost of the reference arm on those tasks, None or NaN where unknown. ``rivals``: what
+        else it has to stand beside; without them no veto is looked for. ``look``: the how-manieth look at this challenger
+        it is. What applies first:
 
         1. error: a number that cannot be (infinite, negative, a reward above 1), or a task scored twice;
         2. hold: too few shared tasks, or too many without a known outcome for both choices;
@@ -111,7 +122,9 @@ class PromotionPolicy:
         4. reject: evidence against it: a threshold broken, mean Δreward <= -reward_margin, or mean Δutility <= 0;
         5. hold: a cost or latency that has to be weighed is unknown, or cost has no proportion because the reference
         arm is free. This fails closed; only cost_weight = 0 asks for reward alone;
-        6. promote: both bounds hold; otherwise hold, with the number of tasks that would decide it.
+        6. hold: a bound does not hold (it says how many tasks would decide it), or all planned looks are used up;
+        7. reject: a veto is raised;
+        8. promote.
         """
         fault = fault_of_scores("the champion", baseline) or fault_of_scores("the challenger", challenger)
         if reference_cost_usd is not None and (math.isinf(reference_cost_usd) or reference_cost_usd < 0.0):
@@ -126,7 +139,27 @@ class PromotionPolicy:
         if not metrics["changed_choice_count"]:
             reason = f"The challenger makes the same choices as the champion on all {pairs.count:,} tasks."
             return PromotionDecision("reject", (reason,), metrics)
-        return self._weigh(pairs, reference_cost_usd, metrics)
+        vetoes = find_vetoes(baseline, challenger, rivals, self._veto_rules(reference_cost_usd)) if rivals else ()
+        decision = self._weigh(pairs, reference_cost_usd, metrics, look)
+        raised = [finding for finding in vetoes if finding.is_against]
+        counts = {"look": look, "veto_count": len(raised)}
+        if decision.accepted and raised:
+            reasons = ("Both bounds hold, but there are vetoes.", *(one.sentence for one in raised), *decision.reasons)
+            decision = PromotionDecision("reject", reasons, decision.metrics)
+        return PromotionDecision(decision.outcome, decision.reasons, {**decision.metrics, **counts}, vetoes)
+
+    def _veto_rules(self, reference_cost_usd: float | None) -> VetoRules:
+        return VetoRules(
+            confidence=self.confidence,
+            control_confidence=self.control_confidence,
+            cost_weight=self.cost_weight,
+            reference_cost_usd=reference_cost_usd,
+            stratum_task_count=self.stratum_task_count,
+            stratum_margin=self.stratum_margin,
+            resamples=self.resamples,
+            seed=self.seed,
+            off=self.vetoes_off,
+        )
 
     def _shortage(self, pairs: PairedScores) -> tuple[str, ...]:
         """Return why there is too little to compare; nothing where there is enough."""
@@ -135,7 +168,7 @@ class PromotionPolicy:
         if pairs.unsupported_count > self.max_unsupported_ratio * shared:
             found.append(
                 f"For {pairs.unsupported_count:,} of {shared:,} tasks the benchmark holds no outcome of the arm chosen "
-                f"({listed(pairs.unsupported_arms)}): import these outcomes {_IMPORT}."
+                f"({listed(pairs.unsupported_arms)}): import these outcomes {IMPORT}."
             )
         if pairs.unshared_count > self.max_unsupported_ratio * shared:
             found.append(
@@ -145,20 +178,25 @@ class PromotionPolicy:
         if pairs.count < self.required_task_count:
             found.append(
                 f"Only {pairs.count:,} tasks can be compared and {self.required_task_count:,} are required: "
-                f"import a larger benchmark {_IMPORT}."
+                f"import a larger benchmark {IMPORT}."
             )
         return tuple(found)
 
     def _weigh(
-        self, pairs: PairedScores, reference_cost_usd: float | None, plain_metrics: dict[str, float | int | None]
+        self,
+        pairs: PairedScores,
+        reference_cost_usd: float | None,
+        plain_metrics: dict[str, float | int | None],
+        look: int,
     ) -> PromotionDecision:
-        """Decide over enough paired tasks."""
+        """Decide over enough paired tasks by the bounds alone."""
         rewards = pairs.reward_deltas
         ratios = pairs.cost_ratios(reference_cost_usd)
         unknown_cost = self._unknown_cost(pairs, ratios, reference_cost_usd)
-        utilities = rewards - self.cost_weight * ratios if self.cost_weight else rewards
-        reward = self._interval(rewards)
-        utility = None if unknown_cost else self._interval(utilities)
+        utilities = utility_deltas(pairs, self.cost_weight, reference_cost_usd)
+        sure = confidence_of_look(min(look, self.planned_looks), self.planned_looks, self.confidence)
+        reward = self._interval(rewards, sure)
+        utility = None if unknown_cost else self._interval(utilities, sure)
         metrics = plain_metrics | {
             "reference_cost_usd": _known(reference_cost_usd),
             "cost_delta_ratio": _known(float(ratios.mean())),
@@ -172,9 +210,12 @@ class PromotionPolicy:
         unknown = (*unknown_cost, *unknown_latency)
         if utility is None or unknown:
             return PromotionDecision("hold", unknown, metrics)
-        measured = findings(
-            metrics, confidence=self.confidence, cost_weight=self.cost_weight, reward_margin=self.reward_margin
-        )
+        measured = findings(metrics, confidence=sure, cost_weight=self.cost_weight, reward_margin=self.reward_margin)
+        if look > self.planned_looks:
+            used = (
+                f"This challenger was looked at {look - 1} times and {self.planned_looks} were planned (planned_looks)"
+            )
+            return PromotionDecision("hold", (f"{used}: another look would err too often.", *measured), metrics)
         if utility.lower > ROUNDING and reward.lower > ROUNDING - self.reward_margin:
             return PromotionDecision("promote", measured, metrics)
         needed = self._needed(reward, rewards, utility, utilities)
@@ -182,9 +223,11 @@ class PromotionPolicy:
         metrics["needed_task_count"] = needed
         return PromotionDecision("hold", ("Not enough evidence.", *measured, ending), metrics)
 
-    def _interval(self, differences: NDArray[np.float64]) -> Interval:
-        """Return the mean of differences (n,) with the policy's one-sided bounds."""
-        return paired_bootstrap(differences, confidence=self.confidence, resamples=self.resamples, seed=self.seed)
+    def _interval(self, differences: NDArray[np.float64], confidence: float) -> Interval:
+        """Return the mean of differences (n,) with one-sided bounds; where resamples are too few for them, normal ones."""
+        if (1.0 - confidence) * self.resamples < _FEWEST_BEYOND:
+            return normal_interval(differences, confidence=confidence)
+        return paired_bootstrap(differences, confidence=confidence, resamples=self.resamples, seed=self.seed)
 
     def _unknown_cost(
         self, pairs: PairedScores, ratios: NDArray[np.float64], reference_cost_usd: float | None
@@ -242,118 +285,6 @@ class PromotionPolicy:
             if is_short:
                 wanted.append(tasks_needed(mean, float(differences.var(ddof=1)), confidence=self.confidence) or 0)
         return max(wanted)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeekEvidence:
-    """What is known of a week when the gate is asked, apart from the scores.
-
-    ``missing_predecessor``: the week before, where it has no decision although it should; never set for the first
-    configured week, which has no predecessor by definition (BadInput otherwise). ``failed_inputs``: upstream tables of
-    this week that are missing or ended in an error. ``arm_count`` and ``sample_count``: over the retained training
-    samples; ``new_sample_count``: those of this week. ``suite_name`` (None: no benchmark) and ``holdout_task_count``:
-    the benchmark.
-    """
-
-    week: IsoWeek
-    is_closed: bool
-    is_first_week: bool = False
-    missing_predecessor: IsoWeek | None = None
-    failed_inputs: tuple[str, ...] = ()
-    arm_count: int
-    sample_count: int
-    new_sample_count: int
-    suite_name: str | None
-    holdout_task_count: int
-
-    def __post_init__(self) -> None:
-        """Refuse evidence that contradicts itself."""
-        if self.is_first_week and self.missing_predecessor is not None:
-            culprit = f"it is the first week and yet misses {self.missing_predecessor}"
-            raise BadInput(f"evidence of {self.week}", culprit, "leave missing_predecessor out of the first week")
-
-
-def decide_week(
-    evidence: WeekEvidence,
-    policy: PromotionPolicy,
-    champion: PolicyScores | None,
-    challenger: PolicyScores | None,
-    reference_cost_usd: float | None = None,
-) -> PromotionDecision:
-    """Decide one week: always with reasons, and anything but ``promote`` leaves the champion as it was.
-
-    What applies first: error (a failed input), hold (the week is open), hold (the week before is undecided), skip (no
-    new samples or too few), skip (one arm only), hold (no benchmark or too small a one), error (scores missing), then
-    ``policy.evaluate``. So what is broken is named before what is early, and what an operator must mend before what
-    time will mend.
-    """
-    counts: dict[str, float | int | None] = {
-        "arm_count": evidence.arm_count,
-        "sample_count": evidence.sample_count,
-        "new_sample_count": evidence.new_sample_count,
-        "holdout_task_count": evidence.holdout_task_count,
-    }
-    obstacle = _obstacle_before_learning(evidence) or _obstacle_to_learning(evidence, policy)
-    obstacle = obstacle or _obstacle_to_measuring(evidence, policy)
-    if obstacle:
-        return PromotionDecision(obstacle[0], (obstacle[1],), counts)
-    if champion is None or challenger is None:
-        who = " and ".join(
-            name for name, scores in (("champion", champion), ("challenger", challenger)) if scores is None
-        )
-        reason = f"The {who} of {evidence.week} was not scored: materialise benchmark_results of {evidence.week} again."
-        return PromotionDecision("error", (reason,), counts)
-    decision = policy.evaluate(champion, challenger, reference_cost_usd)
-    return PromotionDecision(decision.outcome, decision.reasons, counts | dict(decision.metrics))
-
-
-def _obstacle_before_learning(evidence: WeekEvidence) -> tuple[Outcome, str] | None:
-    """Return what forbids a decision about the week at all."""
-    week, missing = evidence.week, evidence.missing_predecessor
-    if evidence.failed_inputs:
-        tables = listed(evidence.failed_inputs)
-        return (
-            "error",
-            f"These inputs of {week} are missing or failed: {tables}. Mend them, then `memloop backfill {week}`.",
-        )
-    if not evidence.is_closed:
-        return "hold", f"{week} is still open; it can be decided from {week.end:%A %Y-%m-%d} 00:00 UTC on."
-    if missing is not None:
-        remedy = f"`memloop backfill {missing}..{week}`"
-        return "hold", f"{missing} has no decision, so the champion that {week} follows is not known. Fix: {remedy}."
-    return None
-
-
-def _obstacle_to_learning(evidence: WeekEvidence, policy: PromotionPolicy) -> tuple[Outcome, str] | None:
-    """Return why there is nothing new to learn from."""
-    week, new = evidence.week, evidence.new_sample_count
-    if new <= 0 or evidence.sample_count <= 0:
-        return "skip", f"{week} brought no new samples to learn from."
-    if new < policy.min_new_samples:
-        return (
-            "skip",
-            f"{week} brought only {new:,} new samples; {policy.min_new_samples:,} are required (min_new_samples).",
-        )
-    if evidence.arm_count < FEWEST_ARMS:
-        return (
-            "skip",
-            f"All {evidence.sample_count:,} samples are of one arm, so a router has nothing to choose between.",
-        )
-    return None
-
-
-def _obstacle_to_measuring(evidence: WeekEvidence, policy: PromotionPolicy) -> tuple[Outcome, str] | None:
-    """Return why the benchmark cannot carry a decision."""
-    tasks, required = evidence.holdout_task_count, policy.required_task_count
-    remedy = f"import one {_IMPORT} (one row per task and arm)"
-    if evidence.suite_name is None:
-        return "hold", f"There is no benchmark to compare on: {remedy}."
-    if tasks < required:
-        return (
-            "hold",
-            f"The benchmark {evidence.suite_name} has {tasks:,} holdout tasks; {required:,} are required: {remedy}.",
-        )
-    return None
 
 
 def _bounds(name: str, interval: Interval | None) -> dict[str, float | int | None]:

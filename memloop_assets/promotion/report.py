@@ -64,6 +64,7 @@ def report_row(audit: Audit) -> dict[str, object]:
         "comparison_json": canonical_json(
             {name: value for name, value in metrics.items() if not name.startswith(("baseline_", "challenger_"))}
         ),
+        "findings_json": decided["findings_json"] if decided else "[]",
         "reasons_json": canonical_json(reasons),
         "policy_json": decided["policy_json"] if decided else "{}",
         "suite_fingerprint": decided["suite_fingerprint"] if decided else None,
@@ -89,6 +90,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         f"{reasons}\n{_standing_line(report)}",
         _versions_line(report),
         _measured_table(report),
+        _findings_table(report["findings"]),
         _sources_text(report),
         _lineage_table(report["lineage"]),
     ]
@@ -119,6 +121,14 @@ def _measured_table(report: Mapping[str, Any]) -> str:
         if name in champion or name in challenger
     ]
     return "\n".join(["| | champion | challenger |", "|---|---|---|", *rows]) if rows else ""
+
+
+def _findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Return what else the challenger was held against; a veto is marked."""
+    rows = [
+        f"| {'**veto**' if one['is_against'] else 'passed'} | {one['name']} | {one['sentence']} |" for one in findings
+    ]
+    return "\n".join(["| | held against | |", "|---|---|---|", *rows]) if rows else ""
 
 
 def _sources_text(report: Mapping[str, Any]) -> str:

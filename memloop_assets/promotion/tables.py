@@ -1,9 +1,10 @@
 """The tables of the room ``promotion``: one decision per week with its numbers, and the record for who audits it."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from memloop_assets.contracts import Column, TableContract
-from memloop_assets.promotion.policy import PromotionDecision
+from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.trajectories.tables import WEEK
 from memloop_assets.weeks import IsoWeek
@@ -37,6 +38,11 @@ PROMOTION_DECISION = TableContract(
         Column("reasons_json", "json", "why, in sentences"),
         *(Column(name, "float", description, nullable=True) for name, description in _NUMBERS),
         Column("metrics_json", "json", "every number that the gate looked at"),
+        Column(
+            "findings_json",
+            "json",
+            "every further test (baselines, chance, calibration, strata, shuffled control): numbers, verdict",
+        ),
         Column("policy_json", "json", "the thresholds it applied"),
         Column("suite_fingerprint", "string", "content hash of the benchmark it used", nullable=True),
     ),
@@ -67,6 +73,7 @@ TRAINING_REPORT = TableContract(
         Column("champion_metrics_json", "json", "what the champion scored on the benchmark"),
         Column("challenger_metrics_json", "json", "what the challenger scored"),
         Column("comparison_json", "json", "every other number that the gate looked at"),
+        Column("findings_json", "json", "every further test of the challenger, with its verdict"),
         Column("reasons_json", "json", "why, in sentences"),
         Column("policy_json", "json", "the thresholds that were applied"),
         Column("suite_fingerprint", "string", "content hash of the benchmark", nullable=True),
@@ -96,6 +103,7 @@ def decision_row(  # noqa: PLR0913  # one row has this many facts
         "reasons_json": canonical_json(list(decision.reasons)),
         **{name: _as_float(decision.metrics.get(name.replace("champion", "baseline"))) for name, _ in _NUMBERS},
         "metrics_json": canonical_json(dict(decision.metrics)),
+        "findings_json": canonical_json([asdict(finding) for finding in decision.findings]),
         "policy_json": canonical_json(dict(policy)),
         "suite_fingerprint": suite_fingerprint,
     }

@@ -10,9 +10,11 @@ from datetime import datetime
 
 from memloop_assets.benchmarks.weekly import points_of
 from memloop_assets.pictures import draw_lines, draw_points
+from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.evidence import Gathered, Sources, gather_week
-from memloop_assets.promotion.policy import PromotionDecision, PromotionPolicy, decide_week
+from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.tables import decision_row
+from memloop_assets.promotion.week_rules import decide_week
 from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
@@ -37,7 +39,8 @@ class DecidedWeek:
 
     def picture(self) -> bytes | None:
         """Return champion, challenger and baselines, reward against cost with intervals; None where nothing was scored."""
-        scores = [s for s in (self.found.challenger, self.found.champion, *self.found.baselines) if s is not None]
+        compared = self.found.compared
+        scores = [s for s in (compared.challenger, compared.champion, *self.found.baselines) if s is not None]
         if not scores:
             return None
         title = f"{self.week}: {self.decision.outcome}"
@@ -49,7 +52,7 @@ class DecidedWeek:
 def decide(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: datetime) -> DecidedWeek:
     """Decide one week; any input that fails is a reason, never an exception."""
     found = gather_week(week, sources, now)
-    decision = decide_week(found.evidence, policy, found.champion, found.challenger, found.reference_cost_usd)
+    decision = decide_week(found.evidence, policy, found.compared)
     row = decision_row(
         week,
         decision,

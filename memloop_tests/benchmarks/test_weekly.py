@@ -7,7 +7,7 @@ import pytest
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.suite import default_suite, load_suite, save_suite
-from memloop_assets.benchmarks.weekly import CHALLENGER, current_suite, points_of, score_router, score_week
+from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, current_suite, points_of, score_router, score_week
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.errors import BadInput
 from memloop_assets.routing.router import single_arm_router
@@ -43,6 +43,7 @@ def test_challenger_and_baselines_are_scored_on_the_same_holdout_tasks(tmp_path:
     scores = score_week(suite, router, samples, home.arm_prices, TrainingSettings())
     assert [one.policy for one in scores] == [
         CHALLENGER,
+        SHUFFLED,
         "best-single-arm",
         "cheapest-arm",
         "random",

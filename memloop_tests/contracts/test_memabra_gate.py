@@ -6,7 +6,9 @@ import numpy as np
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.suite import BenchmarkSuite, BenchmarkTask, default_suite, load_suite, save_suite
-from memloop_assets.promotion.policy import PromotionDecision, PromotionPolicy, WeekEvidence, decide_week
+from memloop_assets.promotion.decision import PromotionDecision
+from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.week_rules import Compared, WeekEvidence, decide_week
 from memloop_assets.weeks import IsoWeek
 
 
@@ -27,9 +29,11 @@ def cycle(new_sample_count: int, won: int, lost: int) -> PromotionDecision:
             holdout_task_count=400,
         ),
         PromotionPolicy(min_new_samples=10),
-        PolicyScores("champion", ids, ("large-model",) * 400, before, costs, unknown),
-        PolicyScores("challenger", ids, ("small-model",) * 400, after, costs, unknown),
-        0.02,
+        Compared(
+            PolicyScores("champion", ids, ("large-model",) * 400, before, costs, unknown),
+            PolicyScores("challenger", ids, ("small-model",) * 400, after, costs, unknown),
+            0.02,
+        ),
     )
 
 

@@ -38,10 +38,10 @@ def test_a_sound_week_has_both_scores_on_the_same_tasks_and_names_its_inputs(tmp
     home = finished_home(tmp_path / "home")
     found = gather(home)
     assert found.evidence.failed_inputs == ()
-    assert found.champion is not None
-    assert found.challenger is not None
-    assert found.champion.task_ids == found.challenger.task_ids
-    assert len(found.champion.task_ids) == found.evidence.holdout_task_count
+    assert found.compared.champion is not None
+    assert found.compared.challenger is not None
+    assert found.compared.champion.task_ids == found.compared.challenger.task_ids
+    assert len(found.compared.champion.task_ids) == found.evidence.holdout_task_count
     assert [scores.policy for scores in found.baselines] == [
         "best-single-arm",
         "cheapest-arm",
@@ -49,7 +49,7 @@ def test_a_sound_week_has_both_scores_on_the_same_tasks_and_names_its_inputs(tmp
         "task-mean",
         "oracle",
     ]
-    assert found.reference_cost_usd is not None
+    assert found.compared.reference_cost_usd is not None
     assert found.evidence.new_sample_count == home.store.read("router_samples", MIDDLE).num_rows
     assert found.evidence.sample_count == read_samples(home.store, MIDDLE).num_rows
     assert set(found.inputs) >= {
@@ -92,7 +92,7 @@ def test_a_champion_that_cannot_be_loaded_is_a_failed_input(tmp_path: Path) -> N
     version = home.ledger.champion_as_of(week)
     shutil.rmtree(home.places.router_versions / version)
     found = gather(home, week)
-    assert found.champion is None
+    assert found.compared.champion is None
     assert [name.split(" (")[0] for name in found.evidence.failed_inputs] == [f"champion {version}"]
 
 

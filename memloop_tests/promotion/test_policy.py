@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.errors import BadSettings
-from memloop_assets.promotion.policy import PromotionDecision, PromotionPolicy
+from memloop_assets.promotion.decision import PromotionDecision
+from memloop_assets.promotion.policy import PromotionPolicy
 
 GATE = PromotionPolicy()
 

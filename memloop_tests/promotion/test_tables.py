@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 
-from memloop_assets.promotion.policy import Outcome, PromotionDecision, PromotionPolicy
+from memloop_assets.promotion.decision import Finding, Outcome, PromotionDecision
+from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.tables import PROMOTION_DECISION, decision_row
 from memloop_assets.weeks import IsoWeek
 
@@ -22,12 +23,15 @@ NUMBERS: dict[str, float | int | None] = {
     "utility_delta": None,
     "changed_choice_count": 12,
 }
+FINDING = Finding(
+    "stratum travel", is_against=True, sentence="Worse.", mean=-0.1, lower=-0.2, upper=-0.06, task_count=64
+)
 
 
 def row_of(outcome: Outcome) -> dict[str, object]:
     return decision_row(
         IsoWeek(2026, 12),
-        PromotionDecision(outcome, ("First.", "Second."), NUMBERS),
+        PromotionDecision(outcome, ("First.", "Second."), NUMBERS, (FINDING,)),
         champion="old",
         challenger="new",
         policy=asdict(PromotionPolicy()),
@@ -51,7 +55,8 @@ def test_a_row_keeps_its_contract_and_says_everything_that_was_weighed(outcome: 
     assert (row["champion_cost_usd"], row["utility_delta"]) == (0.02, None)
     assert json.loads(row["metrics_json"]) == NUMBERS
     assert json.loads(row["reasons_json"]) == ["First.", "Second."]
-    assert json.loads(row["policy_json"]) == asdict(PromotionPolicy())
+    assert json.loads(row["findings_json"]) == [asdict(FINDING)]
+    assert json.loads(row["policy_json"]) == {**asdict(PromotionPolicy()), "vetoes_off": []}
 
 
 def test_an_outcome_that_the_gate_does_not_know_breaks_the_contract() -> None:

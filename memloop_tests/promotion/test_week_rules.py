@@ -5,7 +5,9 @@ import pytest
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.errors import BadInput
-from memloop_assets.promotion.policy import PromotionDecision, PromotionPolicy, WeekEvidence, decide_week
+from memloop_assets.promotion.decision import PromotionDecision
+from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.week_rules import Compared, WeekEvidence, decide_week
 from memloop_assets.weeks import IsoWeek
 
 GATE = PromotionPolicy()
@@ -36,7 +38,9 @@ def decide(won: int = 80, lost: int = 20, tied: int = 400, **changes: object) ->
     """Decide a week in which the challenger wins, loses and ties that many tasks at equal cost."""
     differences = np.repeat([1.0, -1.0, 0.0], [won, lost, tied])
     return decide_week(
-        evidence(**changes), GATE, scores("old", 0.5 - differences / 2), scores("new", 0.5 + differences / 2), 1.0
+        evidence(**changes),
+        GATE,
+        Compared(scores("old", 0.5 - differences / 2), scores("new", 0.5 + differences / 2), 1.0),
     )
 
 
@@ -87,7 +91,7 @@ def test_a_week_whose_scores_are_missing_is_an_error_that_names_them() -> None:
         (None, only, "The champion of"),
         (None, None, "champion and challenger"),
     ):
-        decision = decide_week(evidence(), GATE, champion, challenger, 1.0)
+        decision = decide_week(evidence(), GATE, Compared(champion, challenger, 1.0))
         assert decision.outcome == "error"
         assert named in decision.reasons[0]
 

@@ -1,0 +1,139 @@
+"""The rules of a week: what keeps the gate from comparing at all, in which order it is named, and in which words.
+
+How two policies are compared is said in ``policy``. Pure: no clock, no file.
+"""
+
+from dataclasses import dataclass, replace
+
+from memloop_assets.benchmarks.evaluation import PolicyScores
+from memloop_assets.errors import BadInput
+from memloop_assets.promotion.decision import Outcome, PromotionDecision
+from memloop_assets.promotion.policy import IMPORT, PromotionPolicy
+from memloop_assets.promotion.reasons import listed
+from memloop_assets.promotion.vetoes import Rivals
+from memloop_assets.weeks import IsoWeek
+
+FEWEST_ARMS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeekEvidence:
+    """What is known of a week when the gate is asked, apart from the scores.
+
+    ``missing_predecessor``: the week before, where it has no decision although it should; never set for the first
+    configured week, which has no predecessor by definition (BadInput otherwise). ``failed_inputs``: upstream tables of
+    this week that are missing or ended in an error. ``arm_count`` and ``sample_count``: over the retained training
+    samples; ``new_sample_count``: those of this week. ``suite_name`` (None: no benchmark) and ``holdout_task_count``:
+    the benchmark.
+    """
+
+    week: IsoWeek
+    is_closed: bool
+    is_first_week: bool = False
+    missing_predecessor: IsoWeek | None = None
+    failed_inputs: tuple[str, ...] = ()
+    arm_count: int
+    sample_count: int
+    new_sample_count: int
+    suite_name: str | None
+    holdout_task_count: int
+
+    def __post_init__(self) -> None:
+        """Refuse evidence that contradicts itself."""
+        if self.is_first_week and self.missing_predecessor is not None:
+            culprit = f"it is the first week and yet misses {self.missing_predecessor}"
+            raise BadInput(f"evidence of {self.week}", culprit, "leave missing_predecessor out of the first week")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the policy compares; scores and rivals are None where they cannot be had.
+
+    ``reference_cost_usd``: mean cost of the reference arm on the tasks. ``look``: the how-manieth look at this challenger it is.
+    """
+
+    champion: PolicyScores | None
+    challenger: PolicyScores | None
+    reference_cost_usd: float | None = None
+    rivals: Rivals | None = None
+    look: int = 1
+
+
+def decide_week(evidence: WeekEvidence, policy: PromotionPolicy, compared: Compared) -> PromotionDecision:
+    """Decide one week: always with reasons, and anything but ``promote`` leaves the champion as it was.
+
+    What applies first: error (a failed input), hold (the week is open), hold (the week before is undecided), skip (no
+    new samples or too few), skip (one arm only), hold (no benchmark or too small a one), error (scores missing), then
+    ``policy.evaluate``. So what is broken is named before what is early, and what an operator must mend before what
+    time will mend.
+    """
+    counts: dict[str, float | int | None] = {
+        "arm_count": evidence.arm_count,
+        "sample_count": evidence.sample_count,
+        "new_sample_count": evidence.new_sample_count,
+        "holdout_task_count": evidence.holdout_task_count,
+    }
+    obstacle = _obstacle_before_learning(evidence) or _obstacle_to_learning(evidence, policy)
+    obstacle = obstacle or _obstacle_to_measuring(evidence, policy)
+    if obstacle:
+        return PromotionDecision(obstacle[0], (obstacle[1],), counts)
+    champion, challenger = compared.champion, compared.challenger
+    if champion is None or challenger is None:
+        who = " and ".join(
+            name for name, scores in (("champion", champion), ("challenger", challenger)) if scores is None
+        )
+        reason = f"The {who} of {evidence.week} was not scored: materialise benchmark_results of {evidence.week} again."
+        return PromotionDecision("error", (reason,), counts)
+    decision = policy.evaluate(
+        champion, challenger, compared.reference_cost_usd, rivals=compared.rivals, look=compared.look
+    )
+    return replace(decision, metrics=counts | dict(decision.metrics))
+
+
+def _obstacle_before_learning(evidence: WeekEvidence) -> tuple[Outcome, str] | None:
+    """Return what forbids a decision about the week at all."""
+    week, missing = evidence.week, evidence.missing_predecessor
+    if evidence.failed_inputs:
+        tables = listed(evidence.failed_inputs)
+        return (
+            "error",
+            f"These inputs of {week} are missing or failed: {tables}. Mend them, then `memloop backfill {week}`.",
+        )
+    if not evidence.is_closed:
+        return "hold", f"{week} is still open; it can be decided from {week.end:%A %Y-%m-%d} 00:00 UTC on."
+    if missing is not None:
+        remedy = f"`memloop backfill {missing}..{week}`"
+        return "hold", f"{missing} has no decision, so the champion that {week} follows is not known. Fix: {remedy}."
+    return None
+
+
+def _obstacle_to_learning(evidence: WeekEvidence, policy: PromotionPolicy) -> tuple[Outcome, str] | None:
+    """Return why there is nothing new to learn from."""
+    week, new = evidence.week, evidence.new_sample_count
+    if new <= 0 or evidence.sample_count <= 0:
+        return "skip", f"{week} brought no new samples to learn from."
+    if new < policy.min_new_samples:
+        return (
+            "skip",
+            f"{week} brought only {new:,} new samples; {policy.min_new_samples:,} are required (min_new_samples).",
+        )
+    if evidence.arm_count < FEWEST_ARMS:
+        return (
+            "skip",
+            f"All {evidence.sample_count:,} samples are of one arm, so a router has nothing to choose between.",
+        )
+    return None
+
+
+def _obstacle_to_measuring(evidence: WeekEvidence, policy: PromotionPolicy) -> tuple[Outcome, str] | None:
+    """Return why the benchmark cannot carry a decision."""
+    tasks, required = evidence.holdout_task_count, policy.required_task_count
+    remedy = f"import one {IMPORT} (one row per task and arm)"
+    if evidence.suite_name is None:
+        return "hold", f"There is no benchmark to compare on: {remedy}."
+    if tasks < required:
+        return (
+            "hold",
+            f"The benchmark {evidence.suite_name} has {tasks:,} holdout tasks; {required:,} are required: {remedy}.",
+        )
+    return None
