@@ -175,4 +175,4 @@ def test_vetoes_err_as_rarely_as_they_say() -> None:
     assert 0.02 <= false_alarms("baseline", found) <= 0.08  # nominal 5 % for both together
     assert 0.02 <= false_alarms("calibration", found) <= 0.08  # nominal 5 %
     assert false_alarms("stratum", found) <= 0.05  # 5 % where the truth lies at the margin itself, here far above it
-    assert 0.74 <= false_alarms("shuffled", found) <= 0.86  # no better than its control: passed in nominally 20 %
+    assert 0.53 <= false_alarms("shuffled", found) <= 0.67  # no better than its control: passed in nominally 40 %
