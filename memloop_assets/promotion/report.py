@@ -12,7 +12,24 @@ from typing import Any
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.weeks import IsoWeek
 
-_MEASURED = (("reward", "mean reward"), ("error_ratio", "failed"), ("cost_usd", "USD per call"), ("latency_ms", "ms"))
+_MEASURED = (
+    ("reward", "mean reward, 0 to 1", "reward_delta"),
+    ("error_ratio", "share of failed tasks", "error_rate_increase"),
+    ("cost_usd", "USD per call", None),
+    ("latency_ms", "latency in ms", "latency_increase_ms"),
+)
+_MEANING = {
+    "promote": "**Promoted.** The challenger is better than the champion beyond chance, and becomes the champion.",
+    "reject": "**Rejected.** The evidence speaks against the challenger. The champion stays.",
+    "hold": "**On hold.** There is not enough evidence to tell. The champion stays.",
+    "skip": "**Skipped.** There was nothing new to learn from. The champion stays.",
+    "error": "**Error.** Something that the decision needs is missing or broken. The champion stays.",
+}
+_READING = (
+    "The *challenger* is the router trained on everything up to this week, the *champion* the one in service. Both chose an arm for "
+    "the same {task_count:,} holdout tasks: these never teach, and what each arm achieves on them is known. One *point* is a hundredth "
+    "of the reward."
+)
 _SHOWN_IDS = 5
 
 
@@ -86,13 +103,14 @@ def report_page(report: Mapping[str, Any]) -> str:
     reasons = "\n".join(f"- {reason}" for reason in report["reasons"])
     parts = [
         f"# {report['week']}, attempt {report['attempt']}: {report['outcome']}{dry}",
-        f"Report `{report['id']}`, {report['at']}, run `{report['run_id']}`",
-        f"{reasons}\n{_standing_line(report)}",
-        _versions_line(report),
+        _MEANING[report["outcome"]],
+        f"## Why\n\n{reasons}\n{_standing_line(report)}",
         _measured_table(report),
         _findings_table(report["findings"]),
+        f"## Where it comes from\n\n{_versions_line(report)}",
         _sources_text(report),
         _lineage_table(report["lineage"]),
+        f"Report `{report['id']}`, {report['at']}, run `{report['run_id']}`",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -114,13 +132,19 @@ def _standing_line(report: Mapping[str, Any]) -> str:
 
 
 def _measured_table(report: Mapping[str, Any]) -> str:
-    champion, challenger = report["champion_metrics"], report["challenger_metrics"]
+    """Return champion and challenger side by side, with what the words mean; nothing where nothing was scored."""
+    champion, challenger, compared = (report[name] for name in ("champion_metrics", "challenger_metrics", "comparison"))
     rows = [
-        f"| {title} | {_number(champion.get(name))} | {_number(challenger.get(name))} |"
-        for name, title in _MEASURED
+        f"| {title} | {_number(champion.get(name))} | {_number(challenger.get(name))} | {_difference(compared, delta)} |"
+        for name, title, delta in _MEASURED
         if name in champion or name in challenger
     ]
-    return "\n".join(["| | champion | challenger |", "|---|---|---|", *rows]) if rows else ""
+    if not rows:
+        return ""
+    if compared.get("utility_delta") is not None:
+        rows.append(f"| reward net of cost | | | {_difference(compared, 'utility_delta')} |")
+    head = "| | champion | challenger | difference [one-sided bounds] |\n|---|---|---|---|"
+    return "\n".join(["## What was measured", "", _READING.format(**compared), "", head, *rows])
 
 
 def _findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -128,7 +152,7 @@ def _findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         f"| {'**veto**' if one['is_against'] else 'passed'} | {one['name']} | {one['sentence']} |" for one in findings
     ]
-    return "\n".join(["| | held against | |", "|---|---|---|", *rows]) if rows else ""
+    return "\n".join(["## Other tests", "", "| | held against | |", "|---|---|---|", *rows]) if rows else ""
 
 
 def _sources_text(report: Mapping[str, Any]) -> str:
@@ -152,6 +176,15 @@ def _lineage_table(lineage: Mapping[str, str]) -> str:
 
 def _named(metrics: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+
+
+def _difference(compared: Mapping[str, Any], name: str | None) -> str:
+    """Write a difference with its bounds, where it has any."""
+    if name is None or compared.get(name) is None:
+        return ""
+    lower, upper = compared.get(f"{name}_lower"), compared.get(f"{name}_upper")
+    bounds = f" [{lower:+.4f}, {upper:+.4f}]" if lower is not None and upper is not None else ""
+    return f"{compared[name]:+.4g}{bounds}"
 
 
 def _number(value: float | None) -> str:
