@@ -1,0 +1,188 @@
+"""Level B of the ladder of evidence: challenger against champion on live logs, where no benchmark can carry the decision.
+
+The logs hold only the outcome of the arm that was served, so the comparison is doubly robust and decides only where it is admissible
+(``benchmarks/admissibility``). Here: which trials are compared and how a decision follows. Pure: tables in, a decision out.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from memloop_assets.benchmarks.admissibility import AdmissionThresholds, admissible
+from memloop_assets.benchmarks.intervals import tasks_needed
+from memloop_assets.benchmarks.logged_trials import LoggedTrials
+from memloop_assets.benchmarks.offpolicy import Estimate, Estimation, OffPolicyEvaluation, evaluate_difference
+from memloop_assets.errors import BadInput
+from memloop_assets.promotion.decision import PromotionDecision
+from memloop_assets.promotion.reasons import Metrics, in_points
+from memloop_assets.routing.router import Router
+from memloop_assets.routing.training import TrainingSettings, fit_router
+from memloop_assets.weeks import IsoWeek
+
+ROUNDING = 1e-9
+FEWEST_TRIALS = 50
+"""With fewer trials nothing is estimated at all; what is admissible needs more anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRules:
+    """The values by which logs decide; ``PromotionPolicy`` carries and documents them."""
+
+    weeks: int
+    thresholds: AdmissionThresholds
+    cost_weight: float
+    reward_margin: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class LoggedTrialsOfWeeks:
+    """The newest weeks of the training samples as trials, with what twin and champion would have chosen on each.
+
+    The twin is the challenger's recipe fitted without these weeks: a router may not be judged on what it learned from.
+    ``dropped_count``: trials without a logged propensity or, where cost is weighed, without a cost.
+    """
+
+    trials: LoggedTrials
+    twin_choices: tuple[str, ...]
+    champion_choices: tuple[str, ...]
+    reference_cost_usd: float | None
+    first_week: IsoWeek
+    dropped_count: int
+
+
+def gather_trials(  # noqa: PLR0913  # the samples, two routers and three settings
+    samples: pa.Table,
+    week: IsoWeek,
+    champion: Router,
+    *,
+    prices_usd: Mapping[str, float],
+    training: TrainingSettings,
+    rules: LoggedRules,
+) -> LoggedTrialsOfWeeks | str:
+    """Return the trials of the last ``rules.weeks`` weeks up to this one, or in a sentence why there are none to judge by.
+
+    ``samples``: the retained router samples, with their ``week``. Raises BadInput as ``fit_router`` does.
+    """
+    first = week.shift(1 - rules.weeks)
+    is_recent = pc.greater_equal(samples["week"], str(first))
+    recent, older = samples.filter(is_recent), samples.filter(pc.invert(is_recent))
+    is_usable = pc.is_valid(recent["propensity"])
+    if rules.cost_weight:
+        is_usable = pc.and_(is_usable, pc.is_valid(recent["cost_usd"]))
+    usable = recent.filter(pc.and_(is_usable, pc.greater(recent["propensity"], 0.0)))
+    if usable.num_rows < FEWEST_TRIALS:
+        return (
+            f"Of {recent.num_rows:,} logged trials since {first} only {usable.num_rows:,} tell with which propensity their arm was "
+            f"chosen and what it cost; logs decide from {FEWEST_TRIALS} on."
+        )
+    if not older.num_rows:
+        return f"Nothing was logged before {first} that a twin of the challenger could have learned from."
+    twin = fit_router(older, prices_usd, training)
+    texts, domains = usable["task_text"].to_pylist(), usable["domain"].to_pylist()
+    arms = sorted({*twin.arms, *champion.arms, *usable["arm"].to_pylist()})
+    trials = LoggedTrials(
+        tuple(usable["task_key"].to_pylist()),
+        tuple(usable["arm"].to_pylist()),
+        _floats(usable, "propensity"),
+        _floats(usable, "reward"),
+        _floats(usable, "cost_usd"),
+        arms=tuple(arms),
+    )
+    of_reference = np.array([arm == twin.rule.reference_arm for arm in trials.served])
+    costs = trials.costs_usd[of_reference] if trials.costs_usd is not None and of_reference.any() else np.empty(0)
+    return LoggedTrialsOfWeeks(
+        trials,
+        tuple(twin.choose(text, domain=domain).arm for text, domain in zip(texts, domains, strict=True)),
+        tuple(champion.choose(text, domain=domain).arm for text, domain in zip(texts, domains, strict=True)),
+        float(costs.mean()) if costs.size else prices_usd.get(twin.rule.reference_arm),
+        first,
+        recent.num_rows - usable.num_rows,
+    )
+
+
+def decide_from_logs(found: LoggedTrialsOfWeeks, rules: LoggedRules) -> PromotionDecision:
+    """Decide by the utility rule over doubly robust intervals; hold, and say what is missing, where they are not admissible.
+
+    The bounds are one-sided at the policy's confidence, like those of the paired comparison. Vetoes need a benchmark and are not run.
+    """
+    trials = found.trials
+    metrics: dict[str, float | int | None] = {
+        "logged_trial_count": len(trials.served),
+        "logged_dropped_count": found.dropped_count,
+    }
+    if rules.cost_weight and not (found.reference_cost_usd or 0.0) > 0.0:
+        reason = "The cost of the reference arm is not known: give its price under [arms], or set cost_weight = 0."
+        return PromotionDecision("hold", (reason,), metrics)
+    try:
+        reward = _evaluate(found, None, rules)
+        utilities = trials.utilities(rules.cost_weight, found.reference_cost_usd or 1.0) if rules.cost_weight else None
+        utility = _evaluate(found, utilities, rules) if utilities is not None else reward
+    except BadInput as error:
+        return PromotionDecision("hold", (f"The logs cannot be estimated from: {error.culprit}.",), metrics)
+    metrics |= (
+        _numbers("reward_delta", reward.doubly_robust)
+        | _numbers("utility_delta", utility.doubly_robust)
+        | _diagnostics(reward)
+    )
+    missing = (*admissible(reward, rules.thresholds).missing, *admissible(utility, rules.thresholds).missing)
+    if missing:
+        return PromotionDecision("hold", tuple(dict.fromkeys(missing)), metrics)
+    return _weigh(found, reward.doubly_robust, utility.doubly_robust, rules, metrics)
+
+
+def _weigh(
+    found: LoggedTrialsOfWeeks, reward: Estimate, utility: Estimate, rules: LoggedRules, metrics: Metrics
+) -> PromotionDecision:
+    """Apply the utility rule to admissible estimates."""
+    count, sure = len(found.trials.served), f"at {100 * rules.confidence:g} % confidence"
+    basis = f"By {count:,} logged trials since {found.first_week} (doubly robust; the recipe fitted without them)"
+    gained = f"reward changes by {in_points(reward.value)}, {sure} by more than {in_points(reward.lower)}"
+    netted = f"Net of cost (weight {rules.cost_weight:g}) that is {in_points(utility.value)}, {sure} more than {in_points(utility.lower)}"
+    measured = (
+        f"{basis} {gained}; more than {in_points(-rules.reward_margin)} is needed.",
+        f"{netted}; more than 0 is needed.",
+    )
+    if reward.value <= ROUNDING - rules.reward_margin or utility.value <= ROUNDING:
+        return PromotionDecision("reject", ("Nothing is gained.", *measured), metrics)
+    if utility.lower > ROUNDING and reward.lower > ROUNDING - rules.reward_margin:
+        return PromotionDecision("promote", measured, metrics)
+    wanted = [
+        tasks_needed(mean, count * estimate.standard_error**2, confidence=rules.confidence) or 0
+        for mean, estimate in ((utility.value, utility), (reward.value + rules.reward_margin, reward))
+    ]
+    ending = f"About {max(wanted):,} such trials would decide a difference of this size four times in five."
+    return PromotionDecision(
+        "hold", ("Not enough evidence.", *measured, ending), {**metrics, "needed_task_count": max(wanted)}
+    )
+
+
+def _evaluate(found: LoggedTrialsOfWeeks, outcomes: "np.ndarray | None", rules: LoggedRules) -> OffPolicyEvaluation:
+    estimation = Estimation(confidence=2.0 * rules.confidence - 1.0)
+    return evaluate_difference(
+        found.trials, found.twin_choices, found.champion_choices, outcomes=outcomes, estimation=estimation
+    )
+
+
+def _numbers(name: str, estimate: Estimate) -> dict[str, float | int | None]:
+    values = {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def _diagnostics(evaluation: OffPolicyEvaluation) -> dict[str, float | int | None]:
+    values = {
+        "logged_challenger_ess": evaluation.target.ess,
+        "logged_champion_ess": evaluation.against.ess,
+        "logged_min_propensity": evaluation.min_propensity,
+        "logged_exploration_ratio": evaluation.exploration_ratio,
+        "logged_snips_reward_delta": evaluation.snips.value,
+    }
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def _floats(table: pa.Table, name: str) -> "np.ndarray":
+    return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
