@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.intervals import Interval, paired_bootstrap, tasks_needed
+from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, no_own_benchmark
 from memloop_assets.errors import BadInput, BadSettings
 from memloop_assets.promotion.pairs import FAILING_REWARD, PairedScores, fault_of_scores
 from memloop_assets.promotion.reasons import Metrics, findings, in_percent, in_points, listed
@@ -23,7 +24,7 @@ Outcome = Literal["promote", "reject", "hold", "skip", "error"]
 
 ROUNDING = 1e-9
 FEWEST_ARMS = 2
-_IMPORT = "with `memloop benchmark import`"
+_COMMANDS = "with `memloop benchmark build` or `memloop benchmark import FILE`"
 _REWARD_ALONE = "set cost_weight = 0 under [promotion] to decide by reward alone"
 
 
@@ -135,7 +136,7 @@ class PromotionPolicy:
         if pairs.unsupported_count > self.max_unsupported_ratio * shared:
             found.append(
                 f"For {pairs.unsupported_count:,} of {shared:,} tasks the benchmark holds no outcome of the arm chosen "
-                f"({listed(pairs.unsupported_arms)}): import these outcomes {_IMPORT}."
+                f"({listed(pairs.unsupported_arms)}): bring these outcomes in {_COMMANDS}."
             )
         if pairs.unshared_count > self.max_unsupported_ratio * shared:
             found.append(
@@ -145,7 +146,7 @@ class PromotionPolicy:
         if pairs.count < self.required_task_count:
             found.append(
                 f"Only {pairs.count:,} tasks can be compared and {self.required_task_count:,} are required: "
-                f"import a larger benchmark {_IMPORT}."
+                f"get a larger benchmark {_COMMANDS}."
             )
         return tuple(found)
 
@@ -251,8 +252,8 @@ class WeekEvidence:
     ``missing_predecessor``: the week before, where it has no decision although it should; never set for the first
     configured week, which has no predecessor by definition (BadInput otherwise). ``failed_inputs``: upstream tables of
     this week that are missing or ended in an error. ``arm_count`` and ``sample_count``: over the retained training
-    samples; ``new_sample_count``: those of this week. ``suite_name`` (None: no benchmark) and ``holdout_task_count``:
-    the benchmark.
+    samples; ``new_sample_count``: those of this week. ``suite_name`` (None: no benchmark of one's own) and
+    ``holdout_task_count``: the benchmark.
     """
 
     week: IsoWeek
@@ -345,14 +346,11 @@ def _obstacle_to_learning(evidence: WeekEvidence, policy: PromotionPolicy) -> tu
 def _obstacle_to_measuring(evidence: WeekEvidence, policy: PromotionPolicy) -> tuple[Outcome, str] | None:
     """Return why the benchmark cannot carry a decision."""
     tasks, required = evidence.holdout_task_count, policy.required_task_count
-    remedy = f"import one {_IMPORT} (one row per task and arm)"
     if evidence.suite_name is None:
-        return "hold", f"There is no benchmark to compare on: {remedy}."
+        return "hold", no_own_benchmark()
     if tasks < required:
-        return (
-            "hold",
-            f"The benchmark {evidence.suite_name} has {tasks:,} holdout tasks; {required:,} are required: {remedy}.",
-        )
+        found = f"The benchmark {evidence.suite_name} has {tasks:,} holdout tasks; {required:,} are required"
+        return "hold", f"{found}: {HOW_TO_GET_ONE}."
     return None
 
 
