@@ -256,6 +256,11 @@ def test_an_arm_that_does_worse_on_the_kept_tasks_is_named() -> None:
 def test_a_mix_of_domains_that_is_not_the_traffics_is_told() -> None:
     given = tried(*many(10, ["small", "large"], name="a"), *many(30, ["small"], name="b", domain="refunds"))
     assert domain_shift(build(given), given) == ("billing", 1.0, 0.25)
+    mixed = tried(
+        *many(4, ["small", "large"], name="a"), *many(6, ["small", "large"], name="c", domain="zoo"),
+        *many(1, ["small"], name="d"), *many(9, ["small"], name="b", domain="refunds"),
+    )  # fmt: skip
+    assert domain_shift(build(mixed), mixed) == ("refunds", 0.0, 0.45)
     text = said(given, build(given))
     assert "the domain billing is 100% of the kept tasks and 25% of all that were tried" in text
     assert "10 of 10 tasks are of the domain billing" in text

@@ -48,7 +48,8 @@ def recorded(folder: Path, *events: dict[str, object]) -> dict[str, object]:
 
 def test_r13_an_attempt_is_prompt_retrieved_context_final_answer_and_outcome(tmp_path: Path) -> None:
     thanked = {"type": "message", "role": "user", "content": "Thanks"}
-    row = recorded(tmp_path, ASKED, ROUTED, ANSWERED, thanked, SCORED)
+    guessed = {"type": "message", "role": "Ada", "content": "Let me look."}
+    row = recorded(tmp_path, ASKED, ROUTED, guessed, ANSWERED, thanked, SCORED)
     assert row["task_text"] == ASKED["content"]
     assert json.loads(str(row["retrieved_context_json"])) == SOURCES
     assert row["final_answer"] == "30 days."
