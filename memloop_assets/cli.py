@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from memloop_assets import __version__
-from memloop_assets.benchmarks.long_table import import_long_table
-from memloop_assets.benchmarks.suite import save_suite
+from memloop_assets.benchmark_commands import add_benchmark
+from memloop_assets.benchmarks.standing import shortage_of
 from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill
 from memloop_assets.datasets.exports.catalogue import TRAINERS
 from memloop_assets.datasets.exports.training_file import KINDS, export_file, report_lines
 from memloop_assets.demo import run_demo
 from memloop_assets.errors import BadInput, MemloopError
-from memloop_assets.home import Home, open_home
+from memloop_assets.home import Home, open_home_now
 from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.promotion.report import report_page
 from memloop_assets.settings import find_home, load_settings, write_first_week
@@ -86,18 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     ingest.add_argument("--check", action="store_true", help="tell what would be read and what not, and store nothing")
     ingest.set_defaults(run=_ingest)
 
-    benchmark = commands.add_parser("benchmark", help="the frozen tasks that the gate compares on")
-    actions = benchmark.add_subparsers(required=True, metavar="ACTION")
-    imported = actions.add_parser(
-        "import", help="import a long table: task_id, prompt, domain, arm, reward[, cost_usd, latency_ms]"
-    )
-    imported.add_argument("path", type=Path, help="a .parquet or .csv file")
-    imported.add_argument("--name", help="name of the benchmark (default: the file's name)")
-    imported.add_argument(
-        "--holdout-share", type=float, default=0.5, help="share of tasks that never teach, 0 to 1 (default: 0.5)"
-    )
-    imported.set_defaults(run=_import_benchmark)
-
+    add_benchmark(commands)
     _add_runs(commands)
 
     export = commands.add_parser("export", help="write examples as a training file, in a trainer's own shape")
@@ -144,7 +133,7 @@ def _add_runs(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 def _open(folder: Path) -> Home:
-    return open_home(folder, os.environ, lambda: datetime.now(tz=UTC))
+    return open_home_now(folder, os.environ)
 
 
 def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
@@ -173,6 +162,9 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
     weeks = sorted({week for report in reports for week in report.weeks})
     if weeks and home:
         _place_first_week(home, weeks[0])
+        shortage = shortage_of(home.places.benchmark_suite)
+        if shortage:
+            print(f"note: {shortage}")
         print(f"next: memloop backfill {weeks[0]}..{weeks[-1]}")
     return 1 if faults else 0
 
@@ -201,22 +193,6 @@ def _place_first_week(home: Home, earliest: IsoWeek) -> None:
         print(
             f'note: {earliest} lies before the first week {home.first_week}; kept. Fix: first_week = "{earliest}" in memloop.toml'
         )
-
-
-def _import_benchmark(arguments: argparse.Namespace, folder: Path) -> int:
-    settings = load_settings(folder, os.environ)
-    suite = import_long_table(
-        arguments.path,
-        name=arguments.name or arguments.path.stem,
-        holdout_share=arguments.holdout_share,
-        rules=settings.section("redaction", RedactionSettings).rules,
-    )
-    save_suite(suite, settings.places.benchmark_suite)
-    counts = [f"{len(suite.tasks_of(split)):,} {split}" for split in ("practice", "holdout")]
-    print(
-        f"benchmark {suite.name}: {' and '.join(counts)} tasks, arms {', '.join(suite.arms)}, fingerprint {suite.fingerprint}"
-    )
-    return 0
 
 
 def _backfill(arguments: argparse.Namespace, folder: Path) -> int:

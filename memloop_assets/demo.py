@@ -5,14 +5,13 @@ The simulated world knows what every arm is truly worth; the loop sees only the 
 
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from memloop_assets.benchmarks.long_table import import_long_table
 from memloop_assets.benchmarks.suite import save_suite
 from memloop_assets.dagster_process import run_backfill
 from memloop_assets.errors import BadInput
-from memloop_assets.home import Home, open_home
+from memloop_assets.home import Home, open_home_now
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.versions import BUILT_IN
 from memloop_assets.settings import Settings
@@ -46,7 +45,7 @@ def run_demo(project: Path, first: IsoWeek, week_count: int, seed: int, environm
     written = write_logs(world, folder / "logs")
     write_benchmark(world, folder / "benchmark.parquet", _BENCHMARK_TASKS)
     (folder / "memloop.toml").write_text(_settings_text(first), encoding="utf-8")
-    home = open_home(folder, environment, lambda: datetime.now(tz=UTC))
+    home = open_home_now(folder, environment)
     print(
         f"2/4 ingest: {written.trajectory_count:,} task attempts in {len(written.files)} files, and a benchmark",
         flush=True,

@@ -5,7 +5,7 @@ It joins the pieces and decides nothing; how each works is said in its own modul
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from memloop_assets.paths import Places
@@ -52,3 +52,8 @@ def open_home(folder: Path, environment: Mapping[str, str], now: Callable[[], da
     places = settings.places
     state = State(places.state_database)
     return Home(settings, Store(places.tables), state, Landing(places.landing, state), Ledger(state), now)
+
+
+def open_home_now(folder: Path, environment: Mapping[str, str]) -> Home:
+    """Open a home with this machine's clock; raises as ``open_home`` does."""
+    return open_home(folder, environment, lambda: datetime.now(tz=UTC))

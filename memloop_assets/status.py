@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, shortage_of
+from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.errors import MemloopError
 from memloop_assets.home import Home
 from memloop_assets.promotion.attempts import Attempts
@@ -52,8 +54,7 @@ def status_lines(home: Home) -> Iterator[str]:
     broken = first_broken_row(rows)
     if broken:
         yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
-    if not home.places.benchmark_suite.exists():
-        yield "benchmark none imported: nothing can be promoted. Fix: memloop benchmark import FILE"
+    yield f"benchmark {_benchmark_line(home)}"
     yield "settings"
     shown = settings.as_dict()
     shown["redaction"] = _filled("redaction", RedactionSettings, shown)
@@ -116,6 +117,22 @@ def stale_lines(home: Home) -> Iterator[str]:
     span = stale_range(moved)
     if span:
         yield f"  fix     memloop backfill {span[0]}..{span[1]}"
+
+
+def _benchmark_line(home: Home) -> str:
+    """Return which benchmark is in use, and what it lacks for the gate."""
+    path = home.places.benchmark_suite
+    shortage = shortage_of(path)
+    if shortage:
+        return shortage
+    try:
+        suite = load_suite(path)
+    except MemloopError as error:
+        return str(error)
+    count = len(suite.tasks_of("holdout"))
+    required = home.settings.section("promotion", PromotionPolicy).required_task_count
+    lacking = f"; the gate holds below {required:,}: {HOW_TO_GET_ONE}" if count < required else ""
+    return f"{suite.name} {suite.version}, {count:,} holdout tasks{lacking}"
 
 
 def _second_thoughts(home: Home, rows: Sequence[LedgerRow]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from memloop_assets.benchmarks.standing import no_own_benchmark
 from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.cli import main
 from memloop_assets.settings import load_settings
@@ -81,7 +82,7 @@ def test_the_first_ingest_sets_the_first_week_and_an_earlier_line_is_told_with_t
     home = tmp_path / "home"
     assert memloop(home, "ingest", small_log(tmp_path, IsoWeek(2026, 20))) == 0
     assert load_settings(home, {}).first_week == IsoWeek(2026, 20)
-    assert "note:" not in capsys.readouterr().out
+    assert "before the first week" not in capsys.readouterr().out
     assert memloop(home, "ingest", small_log(tmp_path, IsoWeek(2026, 22))) == 0
     assert memloop(home, "ingest", small_log(tmp_path, IsoWeek(2026, 18))) == 0
     assert 'Fix: first_week = "2026-W18" in memloop.toml' in capsys.readouterr().out
@@ -98,7 +99,9 @@ def test_a_check_tells_the_same_and_leaves_no_trace(tmp_path: Path, capsys: Said
     assert "next:" not in checked
     assert not (tmp_path / "home").exists()
     assert memloop(tmp_path / "home", "ingest", path) == 0
-    assert checked.splitlines()[1:] == capsys.readouterr().out.splitlines()[1:-1]
+    said = capsys.readouterr().out.splitlines()
+    assert checked.splitlines()[1:] == said[1:-2]
+    assert said[-2] == f"note: {no_own_benchmark()}"
 
 
 def test_a_format_that_logs_neither_arm_nor_time_is_told_both(tmp_path: Path, capsys: Said) -> None:
@@ -213,12 +216,13 @@ def test_status_of_an_empty_home_says_what_is_missing_and_of_a_full_one_what_sta
     assert memloop(tmp_path / "empty", "status") == 0
     said = capsys.readouterr().out
     assert "none ingested: memloop ingest PATH" in said
-    assert "none imported" in said
+    assert f"benchmark {no_own_benchmark()}" in said
     home = finished_home(tmp_path / "full")
     assert memloop(tmp_path / "full", "status") == 0
     said = capsys.readouterr().out
     assert f"champion  {home.ledger.champion_as_of()}" in said
     assert "decided   5 weeks" in said
+    assert f"benchmark drawn {load_suite(home.places.benchmark_suite).version}, 239 holdout tasks\n" in said
 
 
 def test_a_backfill_in_a_process_of_its_own_gives_what_this_process_gave(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import dagster as dg
 
 from memloop_assets import __version__
 from memloop_assets.benchmarks.evaluation import result_rows
+from memloop_assets.benchmarks.standing import is_own, no_own_benchmark
 from memloop_assets.benchmarks.tables import BENCHMARK_RESULTS, BENCHMARK_SUITE, suite_of_table, suite_table
 from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, current_suite, points_of, score_week
 from memloop_assets.datasets.snapshot import read_samples
@@ -32,13 +33,17 @@ GROUP = "benchmarks"
     },
 )
 def benchmark_suite(home: MemloopHome) -> dg.MaterializeResult:
-    """The frozen tasks with the outcome of every arm: the imported benchmark, or a small default one that promotes nothing."""
+    """The frozen tasks with the outcome of every arm: your own benchmark, or a small made-up one on which nothing is promoted.
+
+    Your own: `memloop benchmark build` (from your logs) or `memloop benchmark import FILE`.
+    """
     opened = home.open()
     suite = current_suite(opened.places.benchmark_suite)
     publication = opened.store.publish(BENCHMARK_SUITE, None, suite_table(suite), Provenance(code_version=__version__))
     return dg.MaterializeResult(
         metadata={
             **publication_metadata(publication),
+            "benchmark": f"{suite.name} {suite.version}" if is_own(suite) else no_own_benchmark(),
             "name": suite.name,
             "fingerprint": suite.fingerprint,
             "arms": ", ".join(suite.arms),
@@ -55,16 +60,20 @@ def benchmark_suite(home: MemloopHome) -> dg.MaterializeResult:
     deps=["router_checkpoint", "dataset_snapshot", "benchmark_suite"],
 )
 def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
-    """What the challenger, its shuffled control and the baseline policies earn on the holdout tasks, task by task."""
+    """What the challenger, its shuffled control and the baseline policies earn on the holdout tasks, task by task.
+
+    They count for nothing on the made-up tasks that ship with memloop: `memloop benchmark build` or `memloop benchmark import FILE`.
+    """
     opened = home.open()
     suite = suite_of_table(opened.store.read("benchmark_suite", None))
     training = opened.settings.section("routing", TrainingSettings)
+    missing = {} if is_own(suite) else {"benchmark": no_own_benchmark()}
 
     def build(week: IsoWeek) -> Built:
         inputs = {**opened.store.input_of("router_checkpoint", week), **opened.store.input_of("benchmark_suite", None)}
         challengers = opened.store.read("router_checkpoint", week)["version"].to_pylist()
         if not challengers:
-            return Built(BENCHMARK_RESULTS.table([]), inputs)
+            return Built(BENCHMARK_RESULTS.table([]), inputs, metadata=missing)
         router = load_checkpoint(opened.places.router_versions, challengers[0])
         scores = score_week(suite, router, read_samples(opened.store, week), opened.arm_prices, training)
         drawn = draw_points(
@@ -86,7 +95,7 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
             result_rows(scores, suite.tasks_of("holdout"), week),
             inputs,
             config=(opened.arm_prices, training),
-            metadata={**known(shown), "reward_against_cost": picture(drawn, "reward against cost")},
+            metadata={**missing, **known(shown), "reward_against_cost": picture(drawn, "reward against cost")},
         )
 
     return run_weeks(context, opened, BENCHMARK_RESULTS, build)

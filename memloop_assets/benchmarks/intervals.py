@@ -89,9 +89,22 @@ def tasks_needed(mean: float, variance: float, *, confidence: float = 0.95, powe
     """
     if not mean > 0.0 or not math.isfinite(mean) or not math.isfinite(variance):
         return None
+    return max(1, math.ceil(_squared_quantiles(confidence, power) * variance / (mean * mean)))
+
+
+def detectable_difference(mean_square: float, n: int, *, confidence: float = 0.95, power: float = 0.8) -> float:
+    """Return the smallest mean difference that n paired tasks find with the given power: ``tasks_needed`` solved for the mean.
+
+    ``mean_square`` is the mean of the squared differences, which for binary rewards is the share of tasks that differ; the variance is
+    that minus the squared mean. So n = k (m - x²) / x² gives x = sqrt(k m / (n + k)) with k = 6.2 at 95 % and 80 %.
+    """
+    k = _squared_quantiles(confidence, power)
+    return math.sqrt(k * mean_square / (n + k))
+
+
+def _squared_quantiles(confidence: float, power: float) -> float:
     normal = NormalDist()
-    z = normal.inv_cdf(confidence) + normal.inv_cdf(power)
-    return max(1, math.ceil(z * z * variance / (mean * mean)))
+    return (normal.inv_cdf(confidence) + normal.inv_cdf(power)) ** 2
 
 
 def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:

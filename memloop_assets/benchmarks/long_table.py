@@ -6,7 +6,7 @@ Here: reading the file, naming what is wrong with it, merging tasks that are one
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def import_long_table(
                 measured[arm].append(_outcome_of_row(rows, row, thing))
         prompt = heads[ids[0]][0]
         domain = next((heads[task_id][1] for task_id in ids if heads[task_id][1] is not None), None)
-        outcomes = {arm: _mean_outcome(found) for arm, found in measured.items()}
+        outcomes = {arm: ArmOutcome.mean_of(found) for arm, found in measured.items()}
         tasks.append(BenchmarkTask(ids[0], prompt, domain, split_of_task(prompt, holdout_share, salt), outcomes))
     return BenchmarkSuite(name, tuple(tasks), holdout_share, salt)
 
@@ -164,21 +164,6 @@ def _outcome_of_row(rows: dict[str, list[Any]], row: int, thing: str) -> ArmOutc
         return ArmOutcome(rows["reward"][row], rows["cost_usd"][row], rows["latency_ms"][row])
     except BadInput as error:
         raise BadInput(thing, f"{error.culprit} in row {row + 1}", error.fix) from None
-
-
-def _mean_outcome(found: Sequence[ArmOutcome]) -> ArmOutcome:
-    """Return the mean of one arm's measurements on one task; the mean of the known costs and latencies."""
-    return ArmOutcome(
-        math.fsum(outcome.reward for outcome in found) / len(found),
-        _mean_of_known(outcome.cost_usd for outcome in found),
-        _mean_of_known(outcome.latency_ms for outcome in found),
-    )
-
-
-def _mean_of_known(values: Iterable[float | None]) -> float | None:
-    """Return the mean of the values that are known, None when none is."""
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None
 
 
 def _named(rows: Sequence[int]) -> str:

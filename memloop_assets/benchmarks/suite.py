@@ -8,9 +8,8 @@ Here: the suite's values, its fingerprint, its JSON file and its rows. Not here:
 import hashlib
 import json
 import math
-import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -20,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from memloop_assets.errors import BadInput
+from memloop_assets.store import write_atomically
 from memloop_assets.tasks import Split, split_of_task, task_key
 
 FORMAT = 1
@@ -61,6 +61,15 @@ class ArmOutcome:
                 wanted = "a number in [0, 1]" if name == "reward" else "a finite number of at least 0, or leave it out"
                 raise BadInput("benchmark outcome", f"{name} is {value!r}", f"give {wanted}")
             object.__setattr__(self, name, float(value))
+
+    @classmethod
+    def mean_of(cls, found: Sequence["ArmOutcome"]) -> "ArmOutcome":
+        """Return the mean of one arm's measurements on one task; the mean of the known costs and latencies."""
+        return cls(
+            math.fsum(outcome.reward for outcome in found) / len(found),
+            _mean_of_known(outcome.cost_usd for outcome in found),
+            _mean_of_known(outcome.latency_ms for outcome in found),
+        )
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,11 @@ class BenchmarkSuite:
         content = [self.holdout_share, self.salt, [_json_of_task(task) for task in self.tasks]]
         return hashlib.sha256(_canonical(content).encode("ascii")).hexdigest()
 
+    @property
+    def version(self) -> str:
+        """Return the short name of its content: the first 12 digits of the fingerprint."""
+        return self.fingerprint[:12]
+
     @cached_property
     def arms(self) -> tuple[str, ...]:
         """Return every arm that has an outcome on some task, sorted."""
@@ -184,17 +198,20 @@ class BenchmarkSuite:
 
 
 def save_suite(suite: BenchmarkSuite, path: Path) -> None:
-    """Write a suite to a file in one step: a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(suite.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Make a suite the one in use: write it to ``path`` in one step, and first to ``versions/`` beside it, where it stays.
+
+    A reader sees the old file or the new one, never half of one.
+    """
+    folder = versions_folder(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = suite.to_json().encode()
+    write_atomically(folder / f"{suite.version}.json", content)
+    write_atomically(path, content)
+
+
+def versions_folder(path: Path) -> Path:
+    """Return where every suite that was ever in use at ``path`` is kept, by version."""
+    return path.parent / "versions"
 
 
 def load_suite(path: Path) -> BenchmarkSuite:
@@ -298,6 +315,12 @@ def _task_of_json(entry: Any, number: int) -> BenchmarkTask:
         raise BadInput("benchmark suite", f"task number {number} is malformed ({error!r})", _AGAIN) from None
     except BadInput as error:
         raise BadInput("benchmark suite", f"task number {number}: {error.culprit}", error.fix) from None
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are known, None when none is."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def _canonical(content: Any) -> str:

@@ -8,7 +8,13 @@ import pyarrow.compute as pc
 from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, holdout_keys, no_holdout_overlap
 from memloop_assets.datasets.preferences import build_preference_pairs, read_trials
 from memloop_assets.datasets.samples import build_router_samples
-from memloop_assets.datasets.snapshot import build_snapshot, read_window, weigh_snapshot, window_of
+from memloop_assets.datasets.snapshot import (
+    build_snapshot,
+    drop_near_holdout,
+    read_window,
+    weigh_snapshot,
+    window_of,
+)
 from memloop_assets.datasets.supervised import build_sft_examples
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT, PREFERENCE_PAIRS, ROUTER_SAMPLES, SFT_EXAMPLES
 from memloop_assets.orchestration.resources import MemloopHome
@@ -37,7 +43,7 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
         told, near_count = near.drop(opened.store.read("trajectories", week))
         rows, counts = build_sft_examples(told, opened.store.read("trajectory_quality", week), holdout)
         counts["holdout_near_duplicate_count"] = near_count
-        shown = _left_out(counts, "known_failure_count", "low_quality_count")
+        shown = _left_out(counts, "known_failure_count", "low_quality_count", "wrong_context_count")
         return Built(rows, inputs, rules=[no_holdout_overlap(holdout), secretless], metadata=shown)
 
     return run_weeks(context, opened, SFT_EXAMPLES, build)
@@ -105,13 +111,15 @@ def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.M
     deps=["sft_examples", "preference_pairs", "router_samples", "benchmark_suite"],
 )
 def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
-    """Everything that may be trained on as of the week: all retained weeks, deduplicated, free of holdout tasks."""
+    """Everything that may be trained on as of the week: all retained weeks, deduplicated, free of the holdout and what is close to it."""
     opened = home.open()
+    near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
         holdout = holdout_keys(opened.store.read("benchmark_suite", None))
         window = window_of(week, opened.first_week, opened.settings.datasets.retention_weeks)
         examples, inputs, missing = read_window(opened.store, window)
+        examples, near_count = drop_near_holdout(examples, near)
         rows, counts = build_snapshot(week, examples, holdout)
         rows, dropped = weigh_snapshot(rows, examples, opened.settings.datasets)
         return Built(
@@ -121,6 +129,7 @@ def dataset_snapshot(context: dg.AssetExecutionContext, home: MemloopHome) -> dg
             config=(opened.settings.datasets,),
             metadata={
                 **counts,
+                "holdout_near_duplicate_count": near_count,
                 **dropped,
                 "sample_count": pc.sum(pc.equal(rows["table_name"], ROUTER_SAMPLES.name)).as_py() or 0,
                 "missing_weeks": ", ".join(missing) or "none",

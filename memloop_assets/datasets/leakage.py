@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,6 +32,23 @@ def no_holdout_overlap(holdout: HoldoutKeys) -> Callable[[pa.Table], Verdict]:
         return Verdict("no holdout task", not shared, f"{len(shared)} of {len(holdout)} holdout tasks overlap")
 
     return judge
+
+
+def with_task_text(examples: pa.Table) -> pa.Table:
+    """Return examples with the text of their task under ``task_text``: their own column, or the first user message of what they hold.
+
+    Reads ``task_text``, ``messages_json`` or ``prompt_json``, whichever the table has.
+    """
+    if "task_text" in examples.column_names:
+        return examples
+    column = next(name for name in ("messages_json", "prompt_json") if name in examples.column_names)
+    texts = [_first_request(chat) for chat in examples[column].to_pylist()]
+    return examples.append_column("task_text", pa.array(texts, pa.large_string()))
+
+
+def _first_request(chat_json: str) -> str:
+    chat = orjson.loads(chat_json)
+    return next((m["content"] for m in chat if m["role"] == "user" and m["content"]), "")
 
 
 class NearHoldout:

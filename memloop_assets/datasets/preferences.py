@@ -1,7 +1,7 @@
 """Preference pairs: two answers to the same task, one known to have earned more than the other.
 
 Both sides answer the same prompt, never prompts of different tasks. A pair belongs to the week of its later side; the other side may lie
-anywhere in the retention window. LOW grades and known failures may be rejected, never chosen.
+anywhere in the retention window. LOW grades, known failures and answers from a context marked as wrong may be rejected, never chosen.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ _TRIAL_COLUMNS = (
     "arm",
     "reward",
     "is_known_failure",
+    "is_context_wrong",
     "messages_json",
     "tool_calls_json",
 )
@@ -130,7 +131,7 @@ def _trials_by_task(rows: pa.Table, counts: Counter[str]) -> dict[str, list[Tria
         if not completion:
             counts["unanswered_count"] += 1
             continue
-        is_good = row["quality_tier"] != "LOW" and not row["is_known_failure"]
+        is_good = row["quality_tier"] != "LOW" and not row["is_known_failure"] and not row["is_context_wrong"]
         facts = (row["trajectory_id"], row["week"], row["arm"], row["reward"])
         tasks[row["task_key"]].append(Trial(*facts, may_be_chosen=is_good, prompt=prompt, completion=completion))
     return tasks

@@ -1,6 +1,7 @@
 """Router samples: the trials of a week from which a router can learn which arm earns what."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -34,7 +35,7 @@ def build_router_samples(
     )
     rows = []
     for trajectory in trajectories.select(["trajectory_id", "origin", "arm_count", *copied]).to_pylist():
-        reason = _reason_to_leave_out(trajectory)
+        reason = reason_to_leave_out(trajectory)
         if reason:
             counts[reason] += 1
             continue
@@ -52,8 +53,9 @@ def _near_duplicates(texts: dict[str, str]) -> dict[str, str | None]:
     return {key: None if mark is None else keys[mark] for key, mark in zip(keys, marks, strict=True)}
 
 
-def _reason_to_leave_out(trajectory: dict[str, object]) -> str | None:
-    if trajectory["origin"] not in TEACHING_ORIGINS:
+def reason_to_leave_out(trajectory: Mapping[str, object], origins: Sequence[str] = TEACHING_ORIGINS) -> str | None:
+    """Return why a trajectory of these origins is no trial of one arm on a task with a known reward, None where it is one."""
+    if trajectory["origin"] not in origins:
         return "other_origin_count"
     if not trajectory["task_text"]:
         return "no_task_count"

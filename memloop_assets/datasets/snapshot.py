@@ -1,7 +1,7 @@
 """The snapshot: which examples may be trained on as of a week, over all weeks up to it.
 
-Deduplicated by content (the earliest week of the window wins), limited to the retention window, and free of holdout tasks even where a
-suite was imported after the weeks were built.
+Deduplicated by content (the earliest week of the window wins), limited to the retention window, and free of holdout tasks and of what
+nearly repeats them, even where the benchmark came after the weeks were built.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,14 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from memloop_assets.datasets.leakage import HoldoutKeys
-from memloop_assets.datasets.tables import DATASET_SNAPSHOT, ROUTER_SAMPLES, SFT_EXAMPLES, TEACHING_TABLES
+from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, with_task_text
+from memloop_assets.datasets.tables import (
+    DATASET_SNAPSHOT,
+    PREFERENCE_PAIRS,
+    ROUTER_SAMPLES,
+    SFT_EXAMPLES,
+    TEACHING_TABLES,
+)
 from memloop_assets.datasets.weights import age_weight, curriculum_weight, difficulty_by_task
 from memloop_assets.settings import DatasetSettings
 from memloop_assets.store import MISSING, Store
@@ -18,6 +24,7 @@ from memloop_assets.weeks import IsoWeek, weeks_between
 
 _IDENTITY = ("example_id", "task_key")
 _READ = {SFT_EXAMPLES.name: (*_IDENTITY, "reward"), ROUTER_SAMPLES.name: (*_IDENTITY, "domain", "reward")}
+_TASK_IN = {SFT_EXAMPLES.name: "messages_json", PREFERENCE_PAIRS.name: "prompt_json", ROUTER_SAMPLES.name: "task_text"}
 
 
 def window_of(week: IsoWeek, first_week: IsoWeek, retention_weeks: int) -> list[IsoWeek]:
@@ -32,8 +39,10 @@ def read_window(
     """Return the examples of a window, their generations, and the tables of earlier weeks that are missing or failed.
 
     The last week is the snapshot's own: its tables must be there (InputFailed otherwise). A hole further back is named and left out.
+    Tables that were built under another benchmark than the present one come with the column ``task_text``, for ``drop_near_holdout``.
     """
     examples, inputs, missing = {}, {}, []
+    suite = store.generation("benchmark_suite", None)
     for week in window:
         for contract in TEACHING_TABLES:
             label = f"{contract.name} {week}"
@@ -42,8 +51,27 @@ def read_window(
                 inputs[label] = MISSING
                 continue
             inputs.update(store.input_of(contract.name, week))
-            examples[contract.name, week] = store.read(contract.name, week, _READ.get(contract.name, _IDENTITY))
+            wanted = _READ.get(contract.name, _IDENTITY)
+            if store.manifest(contract.name, week)["inputs"].get("benchmark_suite") == suite:
+                examples[contract.name, week] = store.read(contract.name, week, wanted)
+            else:
+                rows = with_task_text(store.read(contract.name, week, (*wanted, _TASK_IN[contract.name])))
+                examples[contract.name, week] = rows.select([*wanted, "task_text"])
     return examples, inputs, missing
+
+
+def drop_near_holdout(
+    examples: Mapping[tuple[str, IsoWeek], pa.Table], near: NearHoldout
+) -> tuple[dict[tuple[str, IsoWeek], pa.Table], int]:
+    """Return the examples without those that nearly repeat a holdout task, and how many these were.
+
+    Only tables with a ``task_text`` are looked at: the others were built under the present benchmark and hold none.
+    """
+    kept, dropped = {}, 0
+    for key, rows in examples.items():
+        kept[key], count = near.drop(rows) if "task_text" in rows.column_names else (rows, 0)
+        dropped += count
+    return kept, dropped
 
 
 def build_snapshot(

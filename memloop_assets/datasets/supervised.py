@@ -19,8 +19,8 @@ def build_sft_examples(
 ) -> tuple[pa.Table, dict[str, int]]:
     """Return the week's supervised examples and the counts of what was left out, by reason.
 
-    Kept are HIGH and MEDIUM trajectories of origin live or review that are not known to have failed, whose task is not in the holdout
-    and that have an answer; equal conversations count once.
+    Kept are HIGH and MEDIUM trajectories of origin live or review that are not known to have failed, whose context nobody marked as wrong,
+    whose task is not in the holdout and that have an answer; equal conversations count once.
     """
     trajectories, excluded = drop_holdout(trajectories, holdout)
     grades = {row["trajectory_id"]: row for row in quality.to_pylist()}
@@ -60,6 +60,8 @@ def _reason_to_leave_out(trajectory: dict[str, object], tier: str) -> str | None
         return "low_quality_count"
     if trajectory["is_known_failure"]:
         return "known_failure_count"
+    if trajectory["is_context_wrong"]:
+        return "wrong_context_count"
     if not trajectory["assistant_message_count"]:
         return "unanswered_count"
     return None

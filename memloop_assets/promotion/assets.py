@@ -70,7 +70,8 @@ def promotion_decision(
 ) -> dg.MaterializeResult:
     """Promote, reject, hold, skip or error: challenger against champion on the same tasks, with reasons and intervals.
 
-    The first decision of a closed week is final and goes to the ledger; a later one only says what it would decide now.
+    The first decision of a closed week is final and goes to the ledger; a later one only says what it would decide now. Without a
+    benchmark of your own nothing is promoted: `memloop benchmark build` or `memloop benchmark import FILE`.
     """
     opened = home.open()
     sources = _sources(opened)
@@ -89,6 +90,7 @@ def promotion_decision(
             metadata={
                 "outcome": decided.decision.outcome,
                 "decision": dg.MetadataValue.md(decided.as_text()),
+                **known({"benchmark": decided.missing_benchmark}),
                 **known({name: decided.row[name] for name in numbers}),
                 **({"reward_against_cost": picture(drawn, "reward against cost")} if drawn else {}),
             },

@@ -21,6 +21,7 @@ from memloop_assets.benchmarks.evaluation import (
     score_shares,
     scores_of_rows,
 )
+from memloop_assets.benchmarks.standing import is_own
 from memloop_assets.benchmarks.suite import BenchmarkSuite
 from memloop_assets.benchmarks.tables import suite_of_table
 from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, score_router
@@ -129,8 +130,8 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         arm_count=len(pc.unique(samples["arm"])) if samples is not None else 0,
         sample_count=samples.num_rows if samples is not None else 0,
         new_sample_count=new_samples.num_rows if new_samples is not None else 0,
-        suite_name=suite.name if suite else None,
-        holdout_task_count=len(suite.tasks_of("holdout")) if suite else 0,
+        suite_name=suite.name if suite and is_own(suite) else None,
+        holdout_task_count=len(suite.tasks_of("holdout")) if suite and is_own(suite) else 0,
     )
     look = _look_number(week, champion_version, challenger_version, suite, reading)
     return Gathered(

@@ -22,7 +22,7 @@ from memloop_assets.promotion.vetoes import VETOES, Rivals, VetoRules, find_veto
 
 ROUNDING = 1e-9
 _FEWEST_BEYOND = 2
-IMPORT = "with `memloop benchmark import`"
+_COMMANDS = "with `memloop benchmark build` or `memloop benchmark import FILE`"
 _REWARD_ALONE = "set cost_weight = 0 under [promotion] to decide by reward alone"
 
 
@@ -169,7 +169,7 @@ class PromotionPolicy:
         if pairs.unsupported_count > self.max_unsupported_ratio * shared:
             found.append(
                 f"For {pairs.unsupported_count:,} of {shared:,} tasks the benchmark holds no outcome of the arm chosen "
-                f"({listed(pairs.unsupported_arms)}): import these outcomes {IMPORT}."
+                f"({listed(pairs.unsupported_arms)}): bring these outcomes in {_COMMANDS}."
             )
         if pairs.unshared_count > self.max_unsupported_ratio * shared:
             found.append(
@@ -179,7 +179,7 @@ class PromotionPolicy:
         if pairs.count < self.required_task_count:
             found.append(
                 f"Only {pairs.count:,} tasks can be compared and {self.required_task_count:,} are required: "
-                f"import a larger benchmark {IMPORT}."
+                f"get a larger benchmark {_COMMANDS}."
             )
         return tuple(found)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from memloop_assets.benchmarks.standing import default_fingerprint, no_own_benchmark
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.weeks import IsoWeek
 
@@ -104,7 +105,7 @@ def report_page(report: Mapping[str, Any]) -> str:
     parts = [
         f"# {report['week']}, attempt {report['attempt']}: {report['outcome']}{dry}",
         _MEANING[report["outcome"]],
-        f"## Why\n\n{reasons}\n{_standing_line(report)}",
+        "\n".join(["## Why", "", reasons, _standing_line(report), *_benchmark_lines(report)]),
         _measured_table(report),
         _findings_table(report["findings"]),
         f"## Where it comes from\n\n{_versions_line(report)}",
@@ -129,6 +130,13 @@ def _standing_line(report: Mapping[str, Any]) -> str:
         first = f"The first decision stands: {report['ledger_outcome']}"
         return f"- {first}. On what lies there now it would be: {report['would_decide_now']}."
     return f"- The ledger says: {report['ledger_outcome']}."
+
+
+def _benchmark_lines(report: Mapping[str, Any]) -> list[str]:
+    """Return the line that a week without a benchmark of its own gets, whatever else decided it."""
+    line = no_own_benchmark()
+    is_missing = report["suite_fingerprint"] == default_fingerprint() and line not in report["reasons"]
+    return [f"- {line}"] if is_missing else []
 
 
 def _measured_table(report: Mapping[str, Any]) -> str:

@@ -6,9 +6,10 @@ How two policies are compared is said in ``policy``. Pure: no clock, no file.
 from dataclasses import dataclass, replace
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
+from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, no_own_benchmark
 from memloop_assets.errors import BadInput
 from memloop_assets.promotion.decision import Outcome, PromotionDecision
-from memloop_assets.promotion.policy import IMPORT, PromotionPolicy
+from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.reasons import listed
 from memloop_assets.promotion.vetoes import Rivals
 from memloop_assets.weeks import IsoWeek
@@ -23,8 +24,8 @@ class WeekEvidence:
     ``missing_predecessor``: the week before, where it has no decision although it should; never set for the first
     configured week, which has no predecessor by definition (BadInput otherwise). ``failed_inputs``: upstream tables of
     this week that are missing or ended in an error. ``arm_count`` and ``sample_count``: over the retained training
-    samples; ``new_sample_count``: those of this week. ``suite_name`` (None: no benchmark) and ``holdout_task_count``:
-    the benchmark.
+    samples; ``new_sample_count``: those of this week. ``suite_name`` (None: no benchmark of one's own)
+    and ``holdout_task_count``: the benchmark.
     """
 
     week: IsoWeek
@@ -128,12 +129,9 @@ def _obstacle_to_learning(evidence: WeekEvidence, policy: PromotionPolicy) -> tu
 def _obstacle_to_measuring(evidence: WeekEvidence, policy: PromotionPolicy) -> tuple[Outcome, str] | None:
     """Return why the benchmark cannot carry a decision."""
     tasks, required = evidence.holdout_task_count, policy.required_task_count
-    remedy = f"import one {IMPORT} (one row per task and arm)"
     if evidence.suite_name is None:
-        return "hold", f"There is no benchmark to compare on: {remedy}."
+        return "hold", no_own_benchmark()
     if tasks < required:
-        return (
-            "hold",
-            f"The benchmark {evidence.suite_name} has {tasks:,} holdout tasks; {required:,} are required: {remedy}.",
-        )
+        found = f"The benchmark {evidence.suite_name} has {tasks:,} holdout tasks; {required:,} are required"
+        return "hold", f"{found}: {HOW_TO_GET_ONE}."
     return None

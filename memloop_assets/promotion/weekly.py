@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from memloop_assets.benchmarks.standing import is_own, no_own_benchmark
 from memloop_assets.benchmarks.weekly import points_of
 from memloop_assets.pictures import draw_lines, draw_points
 from memloop_assets.promotion.decision import PromotionDecision
@@ -36,6 +37,12 @@ class DecidedWeek:
             f"champion before: `{self.row['champion_before']}`, after: `{self.row['champion_after']}`, "
             f"challenger: `{self.row['challenger']}`"
         )
+
+    @property
+    def missing_benchmark(self) -> str | None:
+        """Return the line for a week that has no benchmark of one's own to be decided on; None where it has one."""
+        suite = self.found.suite
+        return None if suite is None or is_own(suite) else no_own_benchmark()
 
     def picture(self) -> bytes | None:
         """Return champion, challenger and baselines, reward against cost with intervals; None where nothing was scored."""

@@ -26,6 +26,7 @@ from memloop_assets.trajectories.tables import (
 from memloop_assets.weeks import IsoWeek
 
 GROUP = "trajectories"
+_UNGRADED = ["messages_json", "tool_calls_json", "retrieved_context_json", "final_answer"]
 
 
 @weekly_asset(SESSION_LOGS, group=GROUP, kinds={"log", "parquet"})
@@ -104,7 +105,7 @@ def trajectory_quality(context: dg.AssetExecutionContext, home: MemloopHome) -> 
     def build(week: IsoWeek) -> Built:
         graded = [
             (row, grade_trajectory(SimpleNamespace(**row)))
-            for row in opened.store.read("trajectories", week).drop(["messages_json", "tool_calls_json"]).to_pylist()
+            for row in opened.store.read("trajectories", week).drop(_UNGRADED).to_pylist()
         ]
         table = TRAJECTORY_QUALITY.table(
             quality_row(row["trajectory_id"], grade, week, RULE_NUMBER) for row, grade in graded

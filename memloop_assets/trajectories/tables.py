@@ -9,6 +9,7 @@ from typing import Any
 from memloop_assets.contracts import Column, TableContract
 from memloop_assets.settings import ArmPrice
 from memloop_assets.trajectories.formats.reader import ORIGINS, Rejected, canonical_json
+from memloop_assets.trajectories.labels import label_columns
 from memloop_assets.trajectories.landing import Source
 from memloop_assets.trajectories.quality import TIERS, Quality
 from memloop_assets.trajectories.trajectory import Trajectory
@@ -59,6 +60,13 @@ TRAJECTORIES = TableContract(
         TASK_KEY,
         Column("task_text", "string", "first user message; empty where there is none"),
         Column("domain", "string", "logged label of the kind of task", nullable=True),
+        Column(
+            "domain_tags_json",
+            "json",
+            "logged tags and the domain, else the tools that were called, else unlabelled; never empty",
+        ),
+        Column("difficulty", "float", "logged difficulty of the task", nullable=True, minimum=0, maximum=1),
+        Column("risk_level", "string", "logged risk of the task, in the log's own words", nullable=True),
         Column("event_count", "int", "events it is made of", minimum=1),
         Column("message_count", "int", "messages", minimum=0),
         Column("user_message_count", "int", "messages of people", minimum=0),
@@ -79,9 +87,14 @@ TRAJECTORIES = TableContract(
         Column("success", "bool", "logged success", nullable=True),
         Column("reward", "float", "logged reward, or 1 / 0 for success / failure", nullable=True, minimum=0, maximum=1),
         Column("label_source", "string", "who judged", nullable=True, allowed=("user", "checker", "judge", "none")),
+        Column("judge_score", "float", "last reward given by a judge", nullable=True, minimum=0, maximum=1),
+        Column("human_score", "float", "last reward given by the user", nullable=True, minimum=0, maximum=1),
         Column("is_known_failure", "bool", "the outcome says that it failed"),
         Column("cost_usd", "float", "logged cost, or the arm's configured price", nullable=True, minimum=0),
         Column("latency_ms", "float", "logged latency", nullable=True, minimum=0),
+        Column("retrieved_context_json", "json", "what was retrieved for its answers, in order", nullable=True),
+        Column("is_context_wrong", "bool", "an outcome says that what was retrieved was wrong"),
+        Column("final_answer", "string", "last text of the agent", nullable=True),
         Column("messages_json", "json", "messages in time order"),
         Column("tool_calls_json", "json", "tool call events in time order"),
         Column("errors_json", "json", "error events in time order"),
@@ -145,6 +158,7 @@ def trajectory_row(
         "task_key": trajectory.task_key,
         "task_text": trajectory.task_text,
         "domain": route.get("domain"),
+        **label_columns(trajectory),
         "event_count": len(trajectory.events),
         "message_count": trajectory.message_count,
         "user_message_count": trajectory.user_message_count,

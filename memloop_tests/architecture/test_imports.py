@@ -44,9 +44,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "orchestration": GROUND | {*ROOMS, "home", "orchestration"},
     "definitions": GROUND | {*ROOMS, "home", "orchestration"},
     "dagster_process": GROUND,
+    "benchmark_commands": GROUND | {*ROOMS, "home"},
     "status": GROUND | {*ROOMS, "home"},
     "demo": GROUND | {*ROOMS, "home", "dagster_process"} | WORLD,
-    "cli": GROUND | {*ROOMS, "home", "client", "dagster_process", "demo", "status"} | WORLD,
+    "cli": GROUND | {*ROOMS, "home", "benchmark_commands", "client", "dagster_process", "demo", "status"} | WORLD,
 }
 DOORWAYS_MAY_ALSO = tuple(
     f"{PACKAGE}.orchestration.{name}" for name in ("partitions", "resources", "table_metadata", "week_loop")

@@ -9,7 +9,10 @@ import memloop_assets
 from memloop_tests.architecture.source_tree import ROOT
 
 CLIENT_NAMES = {"Choice", "Router", "load_champion"}
-COMMANDS = {"backfill", "benchmark import", "demo", "export", "ingest", "report", "status", "ui"}
+COMMANDS = {
+    *(f"benchmark {action}" for action in ("build", "import", "list", "show", "use")),
+    *("backfill", "demo", "export", "ingest", "report", "status", "ui"),
+}
 
 
 def commands_of(parser: argparse.ArgumentParser, path: str = "") -> Iterator[str]:

@@ -151,7 +151,7 @@ def test_a_saved_suite_loads_the_same_and_replaces_the_old_file_whole(tmp_path: 
     save_suite(a_suite(3), path)
     save_suite(a_suite(6), path)
     assert load_suite(path) == a_suite(6)
-    assert [file.name for file in path.parent.iterdir()] == ["suite.json"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["suite.json", "versions"]
 
 
 def test_a_suite_edited_after_it_was_frozen_is_refused(tmp_path: Path) -> None:

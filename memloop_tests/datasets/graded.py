@@ -30,6 +30,7 @@ def trajectory(trajectory_id: str, task_text: object = "Cancel my order", **chan
         "reward": 1.0,
         "label_source": "user",
         "is_known_failure": False,
+        "is_context_wrong": False,
         "cost_usd": 0.002,
         "latency_ms": 900.0,
         "messages_json": json.dumps(messages),

@@ -6,8 +6,15 @@ import pyarrow as pa
 import pytest
 
 from memloop_assets.benchmarks.tables import BENCHMARK_SUITE
-from memloop_assets.datasets.leakage import NearHoldout, drop_holdout, holdout_keys, no_holdout_overlap
+from memloop_assets.datasets.leakage import (
+    NearHoldout,
+    drop_holdout,
+    holdout_keys,
+    no_holdout_overlap,
+    with_task_text,
+)
 from memloop_assets.datasets.samples import build_router_samples
+from memloop_assets.datasets.supervised import build_sft_examples
 from memloop_assets.datasets.tables import ROUTER_SAMPLES
 from memloop_assets.errors import ContractBroken
 from memloop_assets.store import Provenance, Store, Verdict
@@ -88,3 +95,14 @@ def test_a_benchmark_that_changes_during_a_run_is_looked_at_anew(tmp_path: Path)
     assert near.drop(rows)[1] == 0
     publish_suite(store, **{HELD: "holdout"})
     assert near.drop(rows)[1] == 1
+
+
+def test_the_task_of_an_example_is_read_from_what_it_holds() -> None:
+    given, tiers = trajectories(trajectory("a", HELD), trajectory("b", "Where is it?")), grades(a="HIGH", b="HIGH")
+    samples, _counts = build_router_samples(given, tiers, frozenset())
+    spoken, _counts = build_sft_examples(given, tiers, frozenset())
+    chat = '[{"role":"system","content":"Be kind."},{"role":"user","content":"Where is it?"}]'
+    pair = pa.table({"task_key": [task_key("Where is it?")], "prompt_json": [chat]})
+    for examples in (samples, spoken, pair):
+        told = with_task_text(examples)
+        assert [task_key(text) for text in told["task_text"].to_pylist()] == told["task_key"].to_pylist()

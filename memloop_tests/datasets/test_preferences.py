@@ -44,6 +44,7 @@ def publish(store: Store, week: IsoWeek, *trials: Trial) -> None:
     filled |= {"first_line": 1, "last_line": 1, "source_id": "s", "file_name": "f", "session_date": "2026-03-17"}
     filled |= {"started_at": week.start, "ended_at": week.start, "is_synthetic_time": False}
     filled |= dict.fromkeys(("has_successful_tool_call", "is_multi_step"), False)
+    filled |= {"domain_tags_json": '["billing"]'}
     filled |= dict.fromkeys(("errors_json", "decisions_json", "extra_json"), "[]")
     rows = [{**filled, **{k: v for k, v in one.items() if k in names}, "week": str(week)} for one in trials]
     store.publish(TRAJECTORIES, week, TRAJECTORIES.table(rows), Provenance())

@@ -1,14 +1,20 @@
 """What may teach and what never does: holdout tasks, failures, LOW grades and other origins, shown on the whole loop."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from memloop_assets.benchmarks.suite import ArmOutcome, BenchmarkSuite, BenchmarkTask, save_suite
 from memloop_assets.benchmarks.tables import suite_of_table
+from memloop_assets.datasets.exports.catalogue import TRAINERS
+from memloop_assets.datasets.exports.training_file import export_file
 from memloop_assets.home import Home
 from memloop_assets.simulate import write_logs
 from memloop_assets.status import WEEKLY_TABLES
+from memloop_assets.tasks import task_key
 from memloop_assets.trajectories.formats.reader import ORIGINS, Origin
 from memloop_assets.trajectories.sources import ReadOptions, find_logs
 from memloop_assets.weeks import IsoWeek, weeks_between
@@ -30,6 +36,10 @@ FREE_OF_HOLDOUT = (*TEACHING, "preference_pairs")
 UP_TO_SNAPSHOT = WEEKLY_TABLES[:8]
 SUITE = "benchmark_suite"
 WEEKS = list(weeks_between(FIRST, LAST_RUN))
+HELD = "Please send the money for the parcel that never arrived back to my card"
+OTHER = "Where can I see what I ordered from you last week?"
+EXAMPLES_OF_A_TASK = 10
+"""In two weeks of two attempts: a conversation and a sample of each, and a pair a week."""
 
 
 def holdout_keys(home: Home) -> set[str]:
@@ -75,6 +85,47 @@ def test_a_benchmark_imported_later_takes_its_tasks_out_of_the_next_snapshot(tmp
     assert not holdout.intersection(keys_of(home, "dataset_snapshot", last))
     (excluded,) = told(result, "dataset_snapshot", "holdout_excluded_count")
     assert excluded >= len(leaked)  # type: ignore[operator]  # a count
+
+
+def test_a_benchmark_that_comes_later_takes_out_what_nearly_repeats_its_holdout_too(tmp_path: Path) -> None:
+    folder, last = tmp_path / "home", FIRST.shift(1)
+    write_settings(folder)
+    home = open_at(folder)
+    fill_weeks(home, (FIRST, last), f"Hello, {HELD.lower()}!", HELD, OTHER)
+    assert run_weeks_through_dagster(folder, FIRST, last, assets=[SUITE, *UP_TO_SNAPSHOT]).success
+    near, held, other = map(task_key, (f"Hello, {HELD.lower()}!", HELD, OTHER))
+    before = {table: keys_of(home, table, last) for table in FREE_OF_HOLDOUT}
+    assert all({near, held, other} <= set(keys) for keys in before.values()), "built before there was a holdout"
+    outcomes = {"small-model": ArmOutcome(1.0), "large-model": ArmOutcome(0.0)}
+    suite = BenchmarkSuite("own", (BenchmarkTask("held", HELD, None, "holdout", outcomes),), holdout_share=1.0)
+    save_suite(suite, home.places.benchmark_suite)
+    result = run_weeks_through_dagster(folder, last, assets=[SUITE, "dataset_snapshot"])
+    assert set(keys_of(home, "dataset_snapshot", last)) == {other}
+    assert keys_of(home, "router_samples", last) == before["router_samples"], "the week itself was not built again"
+    assert told(result, "dataset_snapshot", "holdout_near_duplicate_count") == [EXAMPLES_OF_A_TASK]
+    assert told(result, "dataset_snapshot", "holdout_excluded_count") == [EXAMPLES_OF_A_TASK]
+    written = export_file(home.store, "sft", TRAINERS["openai"], (FIRST, last), tmp_path / "train.jsonl")
+    assert (written.written_count, written.holdout_excluded_count) == (2, 8), (
+        "the same conversation in both weeks is one"
+    )
+    run_weeks_through_dagster(folder, FIRST, last, assets=["sft_examples", "preference_pairs", "router_samples"])
+    again = run_weeks_through_dagster(folder, last, assets=["dataset_snapshot"])
+    assert set(keys_of(home, "dataset_snapshot", last)) == {other}
+    assert told(again, "dataset_snapshot", "holdout_near_duplicate_count") == [0], "the weeks hold none any more"
+
+
+def fill_weeks(home: Home, weeks: Sequence[IsoWeek], *requests: str) -> None:
+    """Ingest two attempts at each request in each week, of which one succeeds."""
+    for week in weeks:
+        tried = [(request, reward) for request in requests for reward in (1.0, 0.6)]
+        lines = [
+            line
+            for number, (request, reward) in enumerate(tried)
+            for line in attempt(week.start + timedelta(minutes=number), number, request, reward=reward)
+        ]
+        home.landing.ingest(
+            write_log(home.settings.home / f"session_{week.start:%Y-%m-%d}.jsonl", lines), ReadOptions()
+        )
 
 
 def test_a_practice_task_may_teach(tmp_path: Path) -> None:

@@ -328,3 +328,38 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys(fields: dict[str, o
     shuffled = dict(reversed(list(fields.items())))
     one, other = (parse_object(json.dumps(value).encode()) for value in (fields, shuffled))
     assert canonical_json(one) == canonical_json(other)
+
+
+@pytest.mark.parametrize(
+    ("record", "known", "extra"),
+    [
+        ({"type": "message", "role": "user", "content": "", "retrieved_context": "A page"}, "retrieved_context", {}),
+        (
+            {"type": "message", "role": "user", "content": "", "retrieved_context": [{"id": 1}, "B"]},
+            "retrieved_context",
+            {},
+        ),
+        ({"type": "message", "role": "user", "content": "", "retrieved_context": 7}, "", {"retrieved_context": 7}),
+        ({"type": "message", "role": "user", "content": "", "retrieved_context": []}, "", {"retrieved_context": []}),
+        ({"type": "route", "arm": "a", "difficulty": 1}, "difficulty", {}),
+        ({"type": "route", "arm": "a", "difficulty": "hard"}, "", {"difficulty": "hard"}),
+        ({"type": "outcome", "difficulty": 1.5}, "", {"difficulty": 1.5}),
+        ({"type": "outcome", "risk_level": "high"}, "risk_level", {}),
+        ({"type": "outcome", "risk_level": 3}, "", {"risk_level": 3}),
+        ({"type": "route", "arm": "a", "domain_tags": ["law", "tax"]}, "domain_tags", {}),
+        ({"type": "route", "arm": "a", "domain_tags": "law"}, "", {"domain_tags": "law"}),
+        ({"type": "outcome", "context_correct": False}, "context_correct", {}),
+    ],
+)
+def test_labels_are_read_where_they_are_sound_and_else_kept_as_they_are(
+    record: dict[str, object], known: str, extra: dict[str, object]
+) -> None:
+    said = event_of(record)
+    assert dict(said.extra) == extra
+    labels = {"retrieved_context", "difficulty", "risk_level", "domain_tags", "context_correct"}
+    assert {name for name in said.payload if name in labels} == ({known} if known else set())
+    assert not known or said.payload[known] == record[known]
+
+
+def test_a_context_that_is_neither_right_nor_wrong_is_not_guessed_at() -> None:
+    assert reason_of({"type": "outcome", "context_correct": "no"}) == "context_correct 'no' is not true or false"

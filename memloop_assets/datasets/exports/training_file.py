@@ -13,7 +13,7 @@ import orjson
 
 from memloop_assets.datasets.conversations import trim_to_last_answer
 from memloop_assets.datasets.exports.trainer import Pair, Trainer
-from memloop_assets.datasets.leakage import HoldoutKeys, drop_holdout, holdout_keys
+from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, drop_holdout, holdout_keys, with_task_text
 from memloop_assets.datasets.tables import PREFERENCE_PAIRS, SFT_EXAMPLES
 from memloop_assets.errors import BadInput, InputFailed
 from memloop_assets.store import Store, write_atomically
@@ -49,9 +49,9 @@ class ExportReport:
 def export_file(store: Store, kind: Kind, trainer: Trainer, weeks: tuple[IsoWeek, IsoWeek], out: Path) -> ExportReport:
     """Write the examples of a range of weeks as JSON lines, and the card ``<file>.card.md`` beside it.
 
-    An example that several weeks hold is written once, of the earliest; a task of the present holdout is not written, whatever the tables
-    hold. The same generations give the same bytes. Raises InputFailed where no week of the range can be read, BadInput where ``out``
-    cannot be a file.
+    An example that several weeks hold is written once, of the earliest; a task of the present holdout, or one that nearly repeats it, is
+    not written, whatever the tables hold. The same generations give the same bytes. Raises InputFailed where no week of the range can be
+    read, BadInput where ``out`` cannot be a file.
     """
     if out.is_dir() or not out.parent.is_dir():
         raise BadInput("--out", f"{out.name or out} cannot be written there", "name a file in a folder that exists")
@@ -108,7 +108,9 @@ class _Reading:
         self.generations: dict[str, str] = {}
         self.missing: list[str] = []
         self.holdout: HoldoutKeys = frozenset()
+        self.near: NearHoldout | None = None
         if store.is_readable("benchmark_suite", None):
+            self.near = NearHoldout(store)
             self.generations.update(store.input_of("benchmark_suite", None))
             self.holdout = holdout_keys(store.read("benchmark_suite", None))
         self.weeks = [week for week in weeks_between(*weeks) if store.is_readable(self.table, week)]
@@ -126,6 +128,9 @@ class _Reading:
             self.generations.update(self.store.input_of(self.table, week))
             rows, excluded = drop_holdout(self.store.read(self.table, week), self.holdout)
             self.holdout_excluded_count += excluded
+            if self.near and self._was_built_under_another_benchmark(week):
+                rows, excluded = self.near.drop(with_task_text(rows))
+                self.holdout_excluded_count += excluded
             for row in rows.to_pylist():
                 if row["example_id"] in seen:
                     self.duplicate_count += 1
@@ -133,6 +138,10 @@ class _Reading:
                 seen.add(row["example_id"])
                 self.example_count += 1
                 yield row
+
+    def _was_built_under_another_benchmark(self, week: IsoWeek) -> bool:
+        built_under = self.store.manifest(self.table, week)["inputs"].get("benchmark_suite")
+        return bool(built_under != self.store.generation("benchmark_suite", None))
 
 
 def report_lines(report: ExportReport) -> Iterator[str]:
@@ -147,7 +156,7 @@ def report_lines(report: ExportReport) -> Iterator[str]:
     if report.duplicate_count:
         yield f"  {report.duplicate_count:,} more are in several weeks and were written once"
     if report.holdout_excluded_count:
-        yield f"  {report.holdout_excluded_count:,} more are tasks of the holdout and were left out"
+        yield f"  {report.holdout_excluded_count:,} more are tasks of the holdout, or nearly repeat one, and were left out"
     if report.missing_weeks:
         yield f"  weeks that cannot be read: {', '.join(report.missing_weeks)}. Fix: memloop backfill {report.weeks}"
 
@@ -167,7 +176,7 @@ def card_of(report: ExportReport) -> str:
         f"- weeks: {report.weeks}"
         + (f"; could not be read: {', '.join(report.missing_weeks)}" if report.missing_weeks else ""),
         f"- filters: {filters[report.kind]}; each conversation once; tasks of the holdout benchmark left out",
-        f"- left out: {report.duplicate_count} repeats of an earlier week, {report.holdout_excluded_count} holdout tasks",
+        f"- left out: {report.duplicate_count} repeats of an earlier week, {report.holdout_excluded_count} of the holdout or near it",
         f"- not trainable as logged: {sum(report.raw_faults.values())}{_listed(report.raw_faults)}",
         f"- not trainable as written: {sum(report.faults.values())}{_listed(report.faults)}",
         "- tool definitions: not logged, so not in the file; add them where your trainer's template needs them",

@@ -83,6 +83,8 @@ def _message(rest: Fields) -> Fields | str:
     confidence = rest.get("confidence")
     if _is_number(confidence) and 0 <= confidence <= 1:  # type: ignore[operator]  # _is_number says it is one
         payload["confidence"] = float(rest.pop("confidence"))
+    if _is_context(rest.get("retrieved_context")):
+        payload["retrieved_context"] = rest.pop("retrieved_context")
     return payload
 
 
@@ -125,15 +127,17 @@ def _route(rest: Fields) -> Fields | str:
     for name in ("policy_version", "domain"):
         value = rest.get(name)
         payload[name] = rest.pop(name) if isinstance(value, str) else None
-    return payload
+    return payload | _task_labels(rest)
 
 
 def _outcome(rest: Fields) -> Fields | str:
     payload: Fields = {}
-    success = rest.pop("success", None)
-    if success is not None and not isinstance(success, bool):
-        return f"success {success!r} is not true or false"[:80]
-    payload["success"] = success
+    for name in ("success", "context_correct"):
+        told = rest.pop(name, None)
+        if told is not None and not isinstance(told, bool):
+            return f"{name} {told!r} is not true or false"[:80]
+        if told is not None or name == "success":
+            payload[name] = told
     for name, highest in (("reward", 1.0), ("cost_usd", math.inf), ("latency_ms", math.inf)):
         value = rest.pop(name, None)
         if value is not None and not (_is_number(value) and 0 <= value <= highest):
@@ -153,7 +157,25 @@ def _outcome(rest: Fields) -> Fields | str:
     if label is not None and label not in _LABEL_SOURCES:
         return f"label_source {label!r} is not one of {', '.join(_LABEL_SOURCES)}"[:120]
     payload["label_source"] = label
-    return payload
+    return payload | _task_labels(rest)
+
+
+def _task_labels(rest: Fields) -> Fields:
+    """Take the labels of the task out of the fields; what is no such label stays among the extra fields."""
+    checks: Mapping[str, Callable[[Any], bool]] = {
+        "difficulty": lambda value: _is_number(value) and 0 <= value <= 1,
+        "risk_level": lambda value: isinstance(value, str) and bool(value.strip()),
+        "domain_tags": lambda value: isinstance(value, list) and all(isinstance(t, str) and t.strip() for t in value),
+    }
+    found = {name: rest.pop(name) for name, is_sound in checks.items() if is_sound(rest.get(name))}
+    return {name: float(value) if name == "difficulty" else value for name, value in found.items()}
+
+
+def _is_context(value: object) -> bool:
+    """Tell whether a value is retrieved context: a text, or a list of texts and objects, and not empty."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, list) and bool(value) and all(isinstance(part, str | dict) for part in value)
 
 
 def _is_number(value: object) -> bool:
