@@ -43,6 +43,12 @@ class PolicyConfig(dg.Config):
     stratum_margin: float | None = None
     vetoes_off: list[str] | None = None
     planned_looks: int | None = None
+    logged_weeks: int | None = None
+    logged_min_propensity: float | None = None
+    logged_min_ess: float | None = None
+    logged_min_supported_ratio: float | None = None
+    logged_min_exploration_ratio: float | None = None
+    logged_max_disagreement_errors: float | None = None
     resamples: int | None = None
     seed: int | None = None
 

@@ -5,7 +5,7 @@ Reads, never writes; what the gate makes of it is said in ``policy``.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,8 @@ from memloop_assets.benchmarks.tables import suite_of_table
 from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, score_router
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.errors import BadCheckpoint, BadInput, TableError
+from memloop_assets.promotion.logged_evidence import gather_trials
+from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.vetoes import Rivals
 from memloop_assets.promotion.week_rules import Compared, WeekEvidence
 from memloop_assets.routing.checkpoint import load_checkpoint
@@ -90,10 +92,10 @@ class _Reading:
             return None
 
 
-def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
+def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: datetime) -> Gathered:
     """Return what is known of a week; a missing, failed or altered input is named in the evidence rather than raised."""
     reading = _Reading(sources)
-    champion_version = sources.ledger.champion_as_of(week)
+    version = sources.ledger.champion_as_of(week)
     suite_rows = reading.table("benchmark_suite", None)
     suite = suite_of_table(suite_rows) if suite_rows is not None else None
     new_samples = reading.table("router_samples", week)
@@ -101,26 +103,25 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
     results = reading.table("benchmark_results", week)
     samples = reading.attempt(f"dataset_snapshot {week}", lambda: read_samples(sources.store, week))
     challenger_version = checkpoint["version"][0].as_py() if checkpoint is not None and checkpoint.num_rows else None
-    champion = challenger = rivals = cost = None
-    baselines: list[PolicyScores] = []
-    if suite is not None and samples is not None and samples.num_rows and results is not None and results.num_rows:
-        costs = ArmStatistics.of_samples(samples, sources.prices_usd).mean_costs_usd
-        router = reading.attempt(
-            f"champion {champion_version}", lambda: champion_router(champion_version, week, sources, samples)
-        )
-        if router is not None:
-            champion = score_router(suite, router, "champion", costs)
-        wanted = (CHALLENGER, SHUFFLED, *BASELINE_POLICIES)
-        scored = reading.attempt(
-            f"benchmark_results {week}", lambda: [scores_of_rows(results, name) for name in wanted]
-        )
-        if scored:
-            challenger, shuffled, *baselines = scored
-            rivals = rivals_of(suite, challenger, shuffled, baselines, costs)
-        reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
-        cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
+    own_task_count = len(suite.tasks_of("holdout")) if suite and is_own(suite) else 0
+    compared = Compared(None, None)
+    baselines: tuple[PolicyScores, ...] = ()
+    if samples is not None and samples.num_rows:
+        champion = reading.attempt(f"champion {version}", lambda: champion_router(version, week, sources, samples))
+        if champion and suite and results is not None and results.num_rows:
+            compared, baselines = _compare(reading, week, suite, samples, results, champion)
+        if champion and own_task_count < policy.required_task_count and policy.logged_weeks:
+            rules, training = policy.logged_rules, sources.training
+            logged = reading.attempt(
+                "logged trials",
+                lambda: gather_trials(
+                    samples, week, champion, prices_usd=sources.prices_usd, training=training, rules=rules
+                ),
+            )
+            compared = replace(compared, logged=logged)
     is_first = week <= sources.first_week
     has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
+    look = _look_number(week, version, challenger_version, suite, reading)
     evidence = WeekEvidence(
         week=week,
         is_closed=week.is_closed(now),
@@ -131,17 +132,29 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         sample_count=samples.num_rows if samples is not None else 0,
         new_sample_count=new_samples.num_rows if new_samples is not None else 0,
         suite_name=suite.name if suite and is_own(suite) else None,
-        holdout_task_count=len(suite.tasks_of("holdout")) if suite and is_own(suite) else 0,
+        holdout_task_count=own_task_count,
     )
-    look = _look_number(week, champion_version, challenger_version, suite, reading)
     return Gathered(
-        evidence,
-        Compared(champion, challenger, cost, rivals, look),
-        champion_version,
-        challenger_version,
-        tuple(baselines),
-        suite,
-        reading.inputs,
+        evidence, replace(compared, look=look), version, challenger_version, baselines, suite, reading.inputs
+    )
+
+
+def _compare(  # noqa: PLR0913, PLR0917  # everything that is scored of a week
+    reading: _Reading, week: IsoWeek, suite: BenchmarkSuite, samples: pa.Table, results: pa.Table, champion: Router
+) -> tuple[Compared, tuple[PolicyScores, ...]]:
+    """Return champion, challenger and rivals on the benchmark, and every baseline policy."""
+    sources = reading.sources
+    costs = ArmStatistics.of_samples(samples, sources.prices_usd).mean_costs_usd
+    wanted = (CHALLENGER, SHUFFLED, *BASELINE_POLICIES)
+    scored = reading.attempt(f"benchmark_results {week}", lambda: [scores_of_rows(results, name) for name in wanted])
+    reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
+    cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
+    before = score_router(suite, champion, "champion", costs)
+    if not scored:
+        return Compared(before, None, cost), ()
+    challenger, shuffled, *baselines = scored
+    return Compared(before, challenger, cost, rivals_of(suite, challenger, shuffled, baselines, costs)), tuple(
+        baselines
     )
 
 

@@ -83,7 +83,7 @@ def gather_trials(  # noqa: PLR0913  # the samples, two routers and three settin
     if not older.num_rows:
         return f"Nothing was logged before {first} that a twin of the challenger could have learned from."
     twin = fit_router(older, prices_usd, training)
-    texts, domains = usable["task_text"].to_pylist(), usable["domain"].to_pylist()
+    texts = usable["task_text"].to_pylist()
     arms = sorted({*twin.arms, *champion.arms, *usable["arm"].to_pylist()})
     trials = LoggedTrials(
         tuple(usable["task_key"].to_pylist()),
@@ -97,8 +97,8 @@ def gather_trials(  # noqa: PLR0913  # the samples, two routers and three settin
     costs = trials.costs_usd[of_reference] if trials.costs_usd is not None and of_reference.any() else np.empty(0)
     return LoggedTrialsOfWeeks(
         trials,
-        tuple(twin.choose(text, domain=domain).arm for text, domain in zip(texts, domains, strict=True)),
-        tuple(champion.choose(text, domain=domain).arm for text, domain in zip(texts, domains, strict=True)),
+        tuple(twin.choose(text).arm for text in texts),
+        tuple(champion.choose(text).arm for text in texts),
         float(costs.mean()) if costs.size else prices_usd.get(twin.rule.reference_arm),
         first,
         recent.num_rows - usable.num_rows,
@@ -147,7 +147,9 @@ def _weigh(
         f"{basis} {gained}; more than {in_points(-rules.reward_margin)} is needed.",
         f"{netted}; more than 0 is needed.",
     )
-    if reward.value <= ROUNDING - rules.reward_margin or utility.value <= ROUNDING:
+    if reward.value <= ROUNDING - rules.reward_margin:
+        return PromotionDecision("reject", ("Too much reward is lost.", *measured), metrics)
+    if utility.value <= ROUNDING:
         return PromotionDecision("reject", ("Nothing is gained.", *measured), metrics)
     if utility.lower > ROUNDING and reward.lower > ROUNDING - rules.reward_margin:
         return PromotionDecision("promote", measured, metrics)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memloop_assets.benchmarks.admissibility import AdmissionThresholds
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.intervals import Interval, normal_interval, paired_bootstrap, tasks_needed
 from memloop_assets.benchmarks.sequential import MOST_LOOKS, confidence_of_look
 from memloop_assets.errors import BadSettings
 from memloop_assets.promotion.decision import PromotionDecision
+from memloop_assets.promotion.logged_evidence import LoggedRules
 from memloop_assets.promotion.pairs import FAILING_REWARD, PairedScores, fault_of_scores
 from memloop_assets.promotion.reasons import Metrics, findings, in_percent, in_points, listed
 from memloop_assets.promotion.vetoes import VETOES, Rivals, VetoRules, find_vetoes, utility_deltas
@@ -47,7 +49,8 @@ class PromotionPolicy:
     "stratum", ``control_confidence`` to "chance" and "shuffled": at 0.8 the vetoes would cost a challenger that is 4 points
     better 9 points of power on 500 tasks, at 0.6 they cost 4. ``planned_looks``: how often one challenger may be looked at
     on growing evidence; with more than one each look must pass the boundary of O'Brien and Fleming, so that all of them
-    together err no more often than one. Raises BadSettings.
+    together err no more often than one. ``logged_weeks`` (0: never) and the other ``logged_`` values say which live logs
+    may decide where no benchmark can (``logged_evidence``, ``benchmarks/admissibility``). Raises BadSettings.
     """
 
     min_reward_delta: float = -0.03
@@ -64,6 +67,12 @@ class PromotionPolicy:
     stratum_margin: float = 0.05
     vetoes_off: tuple[str, ...] = ()
     planned_looks: int = 1
+    logged_weeks: int = 4
+    logged_min_propensity: float = 0.01
+    logged_min_ess: float = 100.0
+    logged_min_supported_ratio: float = 0.95
+    logged_min_exploration_ratio: float = 0.02
+    logged_max_disagreement_errors: float = 1.0
     resamples: int = 2000
     seed: int = 0
 
@@ -83,10 +92,24 @@ class PromotionPolicy:
             "stratum_task_count": (30, 10**9),
             "stratum_margin": (0.0, 1.0),
             "planned_looks": (1, MOST_LOOKS),
+            "logged_weeks": (0, 104),
+            "logged_min_propensity": (0.001, 0.5),
+            "logged_min_ess": (30.0, 1e9),
+            "logged_min_supported_ratio": (0.5, 1.0),
+            "logged_min_exploration_ratio": (0.02, 0.5),
+            "logged_max_disagreement_errors": (0.0, 10.0),
             "resamples": (200, 1_000_000),
             "seed": (0, 2**63 - 1),
         }
-        whole = {"required_task_count", "min_new_samples", "stratum_task_count", "planned_looks", "resamples", "seed"}
+        whole = {
+            "required_task_count",
+            "min_new_samples",
+            "stratum_task_count",
+            "planned_looks",
+            "logged_weeks",
+            "resamples",
+            "seed",
+        }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if name == "max_latency_increase_ms" and value is None:
@@ -148,6 +171,23 @@ class PromotionPolicy:
             reasons = ("Both bounds hold, but there are vetoes.", *(one.sentence for one in raised), *decision.reasons)
             decision = PromotionDecision("reject", reasons, decision.metrics)
         return PromotionDecision(decision.outcome, decision.reasons, {**decision.metrics, **counts}, vetoes)
+
+    @property
+    def logged_rules(self) -> LoggedRules:
+        """Return the values by which live logs decide."""
+        return LoggedRules(
+            weeks=self.logged_weeks,
+            thresholds=AdmissionThresholds(
+                min_propensity=self.logged_min_propensity,
+                min_ess=self.logged_min_ess,
+                min_supported_ratio=self.logged_min_supported_ratio,
+                max_disagreement_errors=self.logged_max_disagreement_errors,
+                min_exploration_ratio=self.logged_min_exploration_ratio,
+            ),
+            cost_weight=self.cost_weight,
+            reward_margin=self.reward_margin,
+            confidence=self.confidence,
+        )
 
     def _veto_rules(self, reference_cost_usd: float | None) -> VetoRules:
         return VetoRules(

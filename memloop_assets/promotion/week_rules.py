@@ -9,6 +9,7 @@ from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, no_own_benchmark
 from memloop_assets.errors import BadInput
 from memloop_assets.promotion.decision import Outcome, PromotionDecision
+from memloop_assets.promotion.logged_evidence import LoggedTrialsOfWeeks, decide_from_logs
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.reasons import listed
 from memloop_assets.promotion.vetoes import Rivals
@@ -51,6 +52,8 @@ class Compared:
     """What the policy compares; scores and rivals are None where they cannot be had.
 
     ``reference_cost_usd``: mean cost of the reference arm on the tasks. ``look``: the how-manieth look at this challenger it is.
+    ``logged``: live trials to decide by where the benchmark cannot carry the decision, or why there are none; None where they were
+    not asked for.
     """
 
     champion: PolicyScores | None
@@ -58,6 +61,7 @@ class Compared:
     reference_cost_usd: float | None = None
     rivals: Rivals | None = None
     look: int = 1
+    logged: LoggedTrialsOfWeeks | str | None = None
 
 
 def decide_week(evidence: WeekEvidence, policy: PromotionPolicy, compared: Compared) -> PromotionDecision:
@@ -75,9 +79,12 @@ def decide_week(evidence: WeekEvidence, policy: PromotionPolicy, compared: Compa
         "holdout_task_count": evidence.holdout_task_count,
     }
     obstacle = _obstacle_before_learning(evidence) or _obstacle_to_learning(evidence, policy)
-    obstacle = obstacle or _obstacle_to_measuring(evidence, policy)
     if obstacle:
         return PromotionDecision(obstacle[0], (obstacle[1],), counts)
+    shortage = _shortage_of_benchmark(evidence, policy)
+    if shortage:
+        decision = _decide_without_benchmark(shortage, compared.logged, policy)
+        return replace(decision, metrics=counts | dict(decision.metrics))
     champion, challenger = compared.champion, compared.challenger
     if champion is None or challenger is None:
         who = " and ".join(
@@ -126,12 +133,22 @@ def _obstacle_to_learning(evidence: WeekEvidence, policy: PromotionPolicy) -> tu
     return None
 
 
-def _obstacle_to_measuring(evidence: WeekEvidence, policy: PromotionPolicy) -> tuple[Outcome, str] | None:
-    """Return why the benchmark cannot carry a decision."""
+def _shortage_of_benchmark(evidence: WeekEvidence, policy: PromotionPolicy) -> str | None:
+    """Return why the benchmark cannot carry a decision; None where it can."""
     tasks, required = evidence.holdout_task_count, policy.required_task_count
     if evidence.suite_name is None:
-        return "hold", no_own_benchmark()
+        return no_own_benchmark()
     if tasks < required:
         found = f"The benchmark {evidence.suite_name} has {tasks:,} holdout tasks; {required:,} are required"
-        return "hold", f"{found}: {HOW_TO_GET_ONE}."
+        return f"{found}: {HOW_TO_GET_ONE}."
     return None
+
+
+def _decide_without_benchmark(
+    shortage: str, logged: LoggedTrialsOfWeeks | str | None, policy: PromotionPolicy
+) -> PromotionDecision:
+    """Decide by the live logs where they are admissible, else hold; the missing benchmark is named first."""
+    if logged is None or isinstance(logged, str):
+        return PromotionDecision("hold", (shortage, *([logged] if logged else [])))
+    decision = decide_from_logs(logged, policy.logged_rules)
+    return replace(decision, reasons=(shortage, *decision.reasons))

@@ -58,7 +58,7 @@ class DecidedWeek:
 
 def decide(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: datetime) -> DecidedWeek:
     """Decide one week; any input that fails is a reason, never an exception."""
-    found = gather_week(week, sources, now)
+    found = gather_week(week, sources, policy, now)
     decision = decide_week(found.evidence, policy, found.compared)
     row = decision_row(
         week,

@@ -10,6 +10,7 @@ from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.errors import BadInput
 from memloop_assets.home import Home
 from memloop_assets.promotion.evidence import Gathered, Sources, built_in_router, champion_router, gather_week
+from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.routing.versions import BUILT_IN
 from memloop_assets.weeks import IsoWeek
@@ -31,7 +32,7 @@ def sources_of(home: Home, **training: object) -> Sources:
 
 
 def gather(home: Home, week: IsoWeek = MIDDLE, now: datetime = NOW) -> Gathered:
-    return gather_week(week, sources_of(home), now)
+    return gather_week(week, sources_of(home), PromotionPolicy(), now)
 
 
 def test_a_sound_week_has_both_scores_on_the_same_tasks_and_names_its_inputs(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""Live logs as evidence: who may decide by them, what they decide, and what they say when they may not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from memloop_assets.benchmarks.logged_trials import LoggedTrials
+from memloop_assets.datasets.tables import ROUTER_SAMPLES
+from memloop_assets.promotion.decision import PromotionDecision
+from memloop_assets.promotion.logged_evidence import LoggedTrialsOfWeeks, decide_from_logs, gather_trials
+from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.week_rules import Compared, WeekEvidence, decide_week
+from memloop_assets.routing.router import single_arm_router
+from memloop_assets.routing.training import TrainingSettings
+from memloop_assets.weeks import IsoWeek
+
+WEEK = IsoWeek(2026, 12)
+PRICES = {"large": 1.0, "small": 0.2}
+RULES = PromotionPolicy().logged_rules
+
+
+def logs(n: int, gain: float, *, exploration: float = 0.5, seed: int = 0) -> LoggedTrialsOfWeeks:
+    """Return trials on which the small arm earns ``gain`` more than the large one, which serves but for the exploration."""
+    rng = np.random.default_rng(seed)
+    explored = rng.random(n) < exploration
+    served = np.where(explored, "small", "large")
+    rewards = rng.random(n) < np.where(explored, 0.6 + gain, 0.6)
+    trials = LoggedTrials(
+        tuple(f"task {number}" for number in range(n)),
+        tuple(served.tolist()),
+        np.where(explored, exploration, 1.0 - exploration),
+        rewards.astype(float),
+        np.where(explored, PRICES["small"], PRICES["large"]),
+        arms=("large", "small"),
+    )
+    return LoggedTrialsOfWeeks(trials, ("small",) * n, ("large",) * n, 1.0, WEEK, 0)
+
+
+def decide(found: LoggedTrialsOfWeeks) -> PromotionDecision:
+    return decide_from_logs(found, RULES)
+
+
+def test_a_better_and_cheaper_arm_is_promoted_by_logs_that_explore() -> None:
+    decision = decide(logs(2000, 0.1))
+    assert decision.outcome == "promote"
+    assert decision.metrics["utility_delta"] == pytest.approx(0.1 + 0.08, abs=0.05)
+    assert "doubly robust; the recipe fitted without them" in decision.reasons[0]
+
+
+def test_a_worse_arm_is_rejected_and_an_unclear_one_is_held_with_the_number_that_would_decide() -> None:
+    worse = decide(logs(2000, -0.2))
+    assert (worse.outcome, worse.reasons[0]) == ("reject", "Too much reward is lost.")
+    unclear = decide(logs(400, -0.02))
+    assert unclear.outcome == "hold"
+    assert unclear.metrics["needed_task_count"] > 400
+    assert "such trials would decide" in unclear.reasons[-1]
+
+
+@pytest.mark.parametrize(("n", "exploration", "told"), [(4000, 0.02, "explore"), (300, 0.1, "weight of")])
+def test_logs_that_explore_too_little_decide_nothing_however_clear_they_look(
+    n: int, exploration: float, told: str
+) -> None:
+    decision = decide(logs(n, 0.4, exploration=exploration))
+    assert decision.outcome == "hold"
+    assert any(told in reason for reason in decision.reasons)
+
+
+def test_an_equal_challenger_is_promoted_one_time_in_twenty() -> None:
+    rules = replace(RULES, cost_weight=0.0)
+    promoted = [decide_from_logs(logs(600, 0.0, seed=seed), rules).accepted for seed in range(400)]
+    assert 0.02 <= np.mean(promoted) <= 0.085
+
+
+def test_without_a_known_cost_of_the_reference_arm_nothing_is_weighed() -> None:
+    found = replace(logs(2000, 0.1), reference_cost_usd=None)
+    assert decide(found).outcome == "hold"
+    assert "cost of the reference arm" in decide(found).reasons[0]
+
+
+def samples(weeks: int, per_week: int = 60, propensity: float | None = 0.5) -> pa.Table:
+    rng = np.random.default_rng(0)
+    rows = []
+    for back in range(weeks):
+        for number in range(per_week):
+            arm = ("large", "small")[number % 2]
+            rows.append(
+                {
+                    "week": str(WEEK.shift(-back)),
+                    "example_id": f"{back}-{number}",
+                    "task_key": f"k{back}-{number}",
+                    "task_text": f"convert {number} inches {back}",
+                    "domain": None,
+                    "arm": arm,
+                    "reward": float(rng.random() < 0.6),
+                    "cost_usd": PRICES[arm],
+                    "latency_ms": None,
+                    "propensity": propensity,
+                    "label_source": None,
+                    "quality_tier": "HIGH",
+                    "near_duplicate_of": None,
+                }
+            )
+    table = ROUTER_SAMPLES.table(rows)
+    return table.append_column("weight", pa.array(np.ones(table.num_rows)))
+
+
+def gather(table: pa.Table) -> LoggedTrialsOfWeeks | str:
+    champion = single_arm_router("large", PRICES)
+    return gather_trials(table, WEEK, champion, prices_usd=PRICES, training=TrainingSettings(), rules=RULES)
+
+
+def test_the_newest_weeks_are_judged_by_a_twin_that_never_saw_them() -> None:
+    found = gather(samples(6))
+    assert isinstance(found, LoggedTrialsOfWeeks)
+    assert (len(found.trials.served), found.first_week, found.dropped_count) == (240, WEEK.shift(-3), 0)
+    assert set(found.champion_choices) == {"large"}
+    # Other rewards in the newest weeks change nothing of what the twin chooses.
+    table = samples(6)
+    place = table.schema.get_field_index("reward")
+    is_new = [week >= str(WEEK.shift(-3)) for week in table["week"].to_pylist()]
+    turned = [1.0 - reward if new else reward for reward, new in zip(table["reward"].to_pylist(), is_new, strict=True)]
+    again = gather(table.set_column(place, "reward", pa.array(turned)))
+    assert isinstance(again, LoggedTrialsOfWeeks)
+    assert again.twin_choices == found.twin_choices
+
+
+def test_trials_without_a_propensity_and_weeks_without_a_past_are_said() -> None:
+    assert "only 0 tell with which propensity" in str(gather(samples(6, propensity=None)))
+    assert "that a twin of the challenger could have learned from" in str(gather(samples(3)))
+
+
+def test_a_week_without_a_benchmark_is_decided_by_its_logs_and_says_both() -> None:
+    evidence = WeekEvidence(
+        week=WEEK,
+        is_closed=True,
+        arm_count=2,
+        sample_count=900,
+        new_sample_count=100,
+        suite_name=None,
+        holdout_task_count=0,
+    )
+    decision = decide_week(evidence, PromotionPolicy(), Compared(None, None, logged=logs(2000, 0.1)))
+    assert decision.outcome == "promote"
+    assert "benchmark" in decision.reasons[0]
+    held = decide_week(evidence, PromotionPolicy(), Compared(None, None, logged="There are no trials."))
+    assert (held.outcome, held.reasons[1]) == ("hold", "There are no trials.")
+    assert decide_week(evidence, PromotionPolicy(), Compared(None, None)).outcome == "hold"
