@@ -1,0 +1,198 @@
+"""How often the intervals of off-policy estimates hold the truth, and whether the ladder admits the right ones.
+
+Two worlds of 64 kinds of task and two arms, small enough that the true difference between two routers is a sum, not a
+simulation; in the second both arms nearly always succeed. The champion logs, and with a given probability (explored)
+the other arm serves instead, so the logged propensities are true. Per cell of exploration, log length and outcome model
+seeded logs are drawn; printed are the share of two-sided 95 % intervals that hold the truth, per estimator, how often
+``admissible`` lets the log decide at its default thresholds, and the coverage of doubly robust among the admitted,
+beside it (plain) without the further trial that its standard error counts on each side. The outcome model is ``right``
+(least squares on what the rewards depend on) or ``wrong`` (the arm's mean over the tasks that it happened to serve).
+
+    python benchmarks/offpolicy_coverage.py [--simulations 1000] [--seed 0] [--lengths 300 1000 5000]
+"""
+
+import argparse
+import itertools
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloop_assets.benchmarks.admissibility import admissible
+from memloop_assets.benchmarks.intervals import wilson_interval
+from memloop_assets.benchmarks.logged_trials import LoggedTrials
+from memloop_assets.benchmarks.offpolicy import (
+    Estimation,
+    FitOutcome,
+    OffPolicyEvaluation,
+    Predict,
+    evaluate_difference,
+)
+
+ARMS = ("large-model", "small-model")
+EXPLORATIONS = (0.0, 0.02, 0.05, 0.10, 0.20, 0.50)
+LENGTHS = (300, 1000, 5000)
+GOAL = 0.92
+ENOUGH = 100
+
+
+@dataclass(frozen=True)
+class World:
+    """Kinds of task as rows of six binary facts, equally likely; ``failures`` scales how often the arms fail."""
+
+    name: str
+    failures: float
+    facts: NDArray[np.float64] = field(
+        default_factory=lambda: np.array(list(itertools.product((0.0, 1.0), repeat=6)), dtype=np.float64)
+    )
+
+    @property
+    def reward_probabilities(self) -> NDArray[np.float64]:
+        """Return P(reward 1) per kind and arm, (64, 2): the small model fails where facts 1 to 3 are true."""
+        large = 0.10 + self.facts @ np.array([0.05, 0.05, 0.05, 0.10, 0.0, 0.0])
+        small = 0.05 + self.facts @ np.array([0.20, 0.15, 0.15, 0.10, 0.05, 0.0])
+        return np.asarray(1.0 - self.failures * np.column_stack([large, small]))
+
+    @property
+    def champion(self) -> NDArray[np.intp]:
+        """Return its arm per kind (64,): the small model where fact 2 is false."""
+        return (self.facts[:, 1] == 0.0).astype(np.intp)
+
+    @property
+    def challenger(self) -> NDArray[np.intp]:
+        """Return its arm per kind (64,): the small model where fact 1 is false."""
+        return (self.facts[:, 0] == 0.0).astype(np.intp)
+
+    @property
+    def true_difference(self) -> float:
+        """Return the challenger's expected reward minus the champion's, summed over all kinds of task."""
+        kinds = np.arange(len(self.facts))
+        rewards = self.reward_probabilities
+        return float((rewards[kinds, self.challenger] - rewards[kinds, self.champion]).mean())
+
+
+WORLDS = (World("as usual", failures=1.0), World("near the ceiling", failures=0.1))
+
+
+@dataclass
+class Cell:
+    """Counts over the simulated logs of one cell: intervals that hold the truth, per estimator, and admissions.
+
+    ``plain``: doubly robust among the admitted without the further trial that its standard error counts on each side.
+    """
+
+    held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ips", "snips", "direct", "robust"), 0))
+    admitted: int = 0
+    admitted_and_held: int = 0
+    plain: int = 0
+
+    def count(self, found: OffPolicyEvaluation, truth: float) -> None:
+        """Count one log."""
+        robust = found.doubly_robust
+        estimates = (found.ips, found.snips, found.direct_method, robust)
+        for name, estimate in zip(self.held, estimates, strict=True):
+            self.held[name] += estimate.lower <= truth <= estimate.upper
+        if admissible(found).is_admissible:
+            self.admitted += 1
+            self.admitted_and_held += robust.lower <= truth <= robust.upper
+            unseen = math.hypot(found.target.unseen, found.against.unseen)
+            shrunk = math.sqrt(1.0 - (unseen / robust.standard_error) ** 2)
+            self.plain += abs(truth - robust.value) <= shrunk * (robust.upper - robust.value)
+
+
+def draw_log(
+    world: World, length: int, exploration: float, rng: np.random.Generator
+) -> tuple[LoggedTrials, NDArray[np.intp]]:
+    """Draw a log and the kind of each of its tasks."""
+    kinds = rng.integers(0, len(world.facts), size=length)
+    is_explored = rng.random(length) < exploration
+    served = np.where(is_explored, 1 - world.champion[kinds], world.champion[kinds])
+    propensities = np.where(is_explored, exploration, 1.0 - exploration)
+    rewards = (rng.random(length) < world.reward_probabilities[kinds, served]).astype(np.float64)
+    keys = tuple(map(str, range(length)))
+    return LoggedTrials(keys, tuple(ARMS[arm] for arm in served), propensities, rewards, arms=ARMS), kinds
+
+
+def fit_least_squares(trials: LoggedTrials, features: NDArray[np.float64]) -> FitOutcome:
+    """Return the outcome model that is right in this world: per arm, reward linear in the facts, hardly shrunk."""
+    design = np.column_stack([np.ones(len(features)), features])
+
+    def fit(rows: NDArray[np.intp], outcomes: NDArray[np.float64]) -> Predict:
+        weights = np.empty((design.shape[1], len(trials.arms)))
+        for arm in range(len(trials.arms)):
+            of_arm = trials.served_index[rows] == arm
+            taught, known = design[rows[of_arm]], outcomes[of_arm]
+            weights[:, arm] = np.linalg.solve(taught.T @ taught + 1e-3 * np.eye(design.shape[1]), taught.T @ known)
+        return lambda asked: design[asked] @ weights
+
+    return fit
+
+
+def simulate_cells(world: World, exploration: float, length: int, options: argparse.Namespace) -> dict[str, Cell]:
+    """Draw logs of one exploration and length, and count per outcome model what the intervals hold."""
+    rng = np.random.default_rng([options.seed, round(1000 * exploration), length, round(1000 * world.failures)])
+    cells, truth, arms = {"right": Cell(), "wrong": Cell()}, world.true_difference, np.array(ARMS)
+    for _ in range(options.simulations):
+        trials, kinds = draw_log(world, length, exploration, rng)
+        challenger, champion = (tuple(arms[chosen[kinds]]) for chosen in (world.challenger, world.champion))
+        for model, cell in cells.items():
+            fit = fit_least_squares(trials, world.facts[kinds]) if model == "right" else None
+            cell.count(evaluate_difference(trials, challenger, champion, estimation=Estimation(fit=fit)), truth)
+    return cells
+
+
+def describe(cell: Cell, simulations: int) -> str:
+    """Write one row of the table in percent."""
+    shares = "".join(f"{100 * count / simulations:7.1f}" for count in cell.held.values())
+    if not cell.admitted:
+        return f"{shares}{0.0:10.1f}  {'-':>18}{'-':>8}"
+    covered = wilson_interval(cell.admitted_and_held, cell.admitted)
+    among = f"{100 * covered.mean:.1f} [{100 * covered.lower:.1f}, {100 * covered.upper:.1f}]"
+    return f"{shares}{100 * cell.admitted / simulations:10.1f}  {among:>18}{100 * cell.plain / cell.admitted:8.1f}"
+
+
+def print_world(world: World, options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Print the table of one world; return the cells that cover too little, and those that should not be admitted."""
+    differing = float((world.champion != world.challenger).mean())
+    reward = float(world.reward_probabilities.mean())
+    print(
+        f"\nRewards {world.name} (mean {reward:.3f} over tasks and arms): true difference "
+        f"{world.true_difference:+.5f}, the routers differ on {100 * differing:g} % of tasks."
+    )
+    print(
+        f"{'explored':>8}{'n':>7}  {'model':<6}{'IPS':>7}{'SNIPS':>7}{'direct':>7}{'DR':>7}{'admitted':>10}"
+        f"  {'DR if admitted':>18}{'plain':>8}"
+    )
+    below, wrongly = [], []
+    for exploration, length in itertools.product(options.explorations, options.lengths):
+        for model, cell in simulate_cells(world, exploration, length, options).items():
+            name = f"{100 * exploration:7.0f}%{length:7,}  {model:<6}"
+            print(name + describe(cell, options.simulations), flush=True)
+            if cell.admitted >= ENOUGH and cell.admitted_and_held < GOAL * cell.admitted:
+                below.append(name)
+            if cell.admitted and exploration <= 0.02:
+                wrongly.append(name)
+    return below, wrongly
+
+
+def main() -> None:
+    """Run the cells and print the tables, and whether the goals were met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulations", type=int, default=1000, help="drawn logs per cell (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the whole table (default 0)")
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="trials per log")
+    parser.add_argument("--explorations", type=float, nargs="+", default=EXPLORATIONS, help="shares from 0 to 1")
+    options = parser.parse_args()
+    started = time.process_time()
+    print(f"Coverage of 95 % intervals in %, {options.simulations:,} logs per cell; [95 % interval]")
+    found = [print_world(world, options) for world in WORLDS]
+    below, wrongly = (list(itertools.chain.from_iterable(names)) for names in zip(*found, strict=True))
+    print(f"\nCells with {ENOUGH} or more admissions and coverage below {100 * GOAL:g} %: {len(below)} {below or ''}")
+    print(f"Cells of 2 % exploration or less with any admission: {len(wrongly)} {wrongly or ''}")
+    print(f"{time.process_time() - started:.0f} CPU-s")
+
+
+if __name__ == "__main__":
+    main()
