@@ -18,7 +18,7 @@ class AdmissionThresholds:
     """What an evaluation must reach before it may be used as evidence.
 
     ``min_propensity``: of every trial on which the policies differ. ``min_ess``: effective sample size of each side, in
-    tasks. ``min_supported_ratio``: of the choices on which they differ. ``max_disagreement_errors``: how far doubly
+    tasks. ``min_supported_ratio``: of each side's choices where they differ. ``max_disagreement_errors``: how far doubly
     robust and SNIPS may lie apart, in the larger of their standard errors. ``min_exploration_ratio``: the exploration
     must be above this, so that logs with 2 % are never enough, however long. ``max_weight_mean_errors``: how many
     standard errors the mean weight of a side may lie off 1; more says that logged propensities are not the true ones.
@@ -61,11 +61,6 @@ def admissible(evaluation: OffPolicyEvaluation, thresholds: AdmissionThresholds 
         missing.append(
             f"The least propensity there is {evaluation.min_propensity:.2g}; at least {thresholds.min_propensity:g} is needed."
         )
-    if not evaluation.supported_ratio >= thresholds.min_supported_ratio - ROUNDING:
-        missing.append(
-            f"{100 * evaluation.supported_ratio:.0f} % of the choices could have been logged; "
-            f"at least {100 * thresholds.min_supported_ratio:g} % is needed."
-        )
     for name, side in (("the challenger", evaluation.target), ("the champion", evaluation.against)):
         if side.mass > 0.0:
             missing += _lacking(name, side, thresholds)
@@ -78,15 +73,19 @@ def admissible(evaluation: OffPolicyEvaluation, thresholds: AdmissionThresholds 
     return Admission(not missing, tuple(missing))
 
 
-def _lacking(name: str, side: Side, thresholds: AdmissionThresholds) -> tuple[str, ...]:
+def _lacking(name: str, side: Side, thresholds: AdmissionThresholds) -> list[str]:
     """Return what one side lacks."""
+    missing = []
+    if not side.supported_ratio >= thresholds.min_supported_ratio - ROUNDING:
+        supported = f"{100 * side.supported_ratio:.0f} % of the choices of {name} could have been logged"
+        missing.append(f"{supported}; at least {100 * thresholds.min_supported_ratio:g} % is needed.")
     if not side.ess >= thresholds.min_ess:
         weighs = f"The logs speak for {name} with the weight of {side.ess:.0f} tasks (ESS)"
-        return (f"{weighs}; at least {thresholds.min_ess:g} are needed.",)
-    if not abs(side.weight_mean - 1.0) <= thresholds.max_weight_mean_errors * side.weight_mean_error + ROUNDING:
+        missing.append(f"{weighs}; at least {thresholds.min_ess:g} are needed.")
+    elif not abs(side.weight_mean - 1.0) <= thresholds.max_weight_mean_errors * side.weight_mean_error + ROUNDING:
         average = f"The weights of {name} average {side.weight_mean:.2f} instead of 1"
-        return (f"{average}: the logged propensities are not the true ones.",)
-    return ()
+        missing.append(f"{average}: the logged propensities are not the true ones.")
+    return missing
 
 
 def _errors_apart(evaluation: OffPolicyEvaluation) -> float:

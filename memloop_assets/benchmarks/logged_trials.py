@@ -96,7 +96,7 @@ class LoggedTrials:
         was_ever_served = np.bincount(self.served_index[is_enough], minlength=len(self.arms)) > 0
         is_supported = leaves_room[:, np.newaxis] & was_ever_served
         is_supported[np.arange(is_enough.size), self.served_index] = is_enough
-        return np.asarray((np.abs(choices) * is_supported).sum(axis=1))
+        return np.asarray((choices * is_supported).sum(axis=1))
 
 
 def probabilities_of(trials: LoggedTrials, target: Target) -> Floats:

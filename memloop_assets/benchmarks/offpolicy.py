@@ -74,13 +74,15 @@ class Side:
     """What the logs hold for one side of a contrast.
 
     ``mass``: mean probability of what this side alone would serve (1 for a single policy). ``ess``: effective sample
-    size of its weights in task groups, (Σw)²/Σw² (Kish, 1965). ``weight_mean``: mean weight over mass, which is 1 in
+    size of its weights in task groups, (Σw)²/Σw² (Kish, 1965). ``supported_ratio``: of its choices, how many the logging
+    policy could have made (see ``LoggedTrials.supported``). ``weight_mean``: mean weight over mass, which is 1 in
     expectation where the propensities are true and everything is supported; with its standard error. Without mass (the
     champion's side of a single policy, or both of two that never differ) ``ess`` is 0 and the rest NaN.
     """
 
     mass: float
     ess: float
+    supported_ratio: float
     weight_mean: float
     weight_mean_error: float
 
@@ -97,8 +99,7 @@ class OffPolicyEvaluation:
     """Four estimates of one contrast and what they rest on.
 
     ``target`` is the policy or the challenger; ``against`` the champion, without mass for a single policy. The ratios and
-    ``min_propensity`` are over the trials on which the two sides differ: ``supported_ratio``, choices that the logging
-    policy could have made (see ``LoggedTrials.supported``); ``exploration_ratio``, mean of min(p, 1 - p), the
+    ``min_propensity`` are over the trials on which the two sides differ: ``exploration_ratio``, mean of min(p, 1 - p), the
     probability that the logging policy left to arms other than its favourite; ``clipped_ratio``, weights above the limit
     among those that are not 0. Without any such trial they are NaN.
     """
@@ -109,7 +110,6 @@ class OffPolicyEvaluation:
     doubly_robust: Estimate
     target: Side
     against: Side
-    supported_ratio: float
     min_propensity: float
     exploration_ratio: float
     clipped_ratio: float
@@ -202,17 +202,14 @@ def _evaluate(
     rows, limit, groups = np.arange(earned.size), estimation.weight_limit, trials.groups
     unclipped = contrast[rows, trials.served_index] / trials.propensities
     weights = np.clip(unclipped, -limit, limit)
-    parts = [
-        _Part(sign, (sign * contrast).clip(min=0.0).sum(axis=1), (sign * weights).clip(min=0.0)) for sign in (1.0, -1.0)
-    ]
-    target, against = (part.side(groups) for part in parts)
+    parts = [_Part(sign, (sign * contrast).clip(min=0.0), (sign * weights).clip(min=0.0)) for sign in (1.0, -1.0)]
+    target, against = (part.side(trials, 1.0 / limit) for part in parts)
     spread = 1.0 if outcomes is None else float(np.ptp(earned))
     unseen = estimation.pseudo_trials * spread * math.hypot(target.unseen, against.unseen)
     by_weight = _Intervals(groups, estimation, unseen, not math.isfinite(unseen))
     direct = (contrast * predicted).sum(axis=1)
     residuals = earned - predicted[rows, trials.served_index]
-    amount = np.abs(contrast).sum(axis=1)
-    differs = amount > 0.0
+    differs = np.abs(contrast).sum(axis=1) > 0.0
     return OffPolicyEvaluation(
         ips=by_weight.of_mean(weights * earned),
         snips=by_weight.of_ratios(parts, earned),
@@ -220,7 +217,6 @@ def _evaluate(
         doubly_robust=by_weight.of_mean(direct + weights * residuals),
         target=target,
         against=against,
-        supported_ratio=_ratio(trials.supported(contrast, 1.0 / limit), amount),
         min_propensity=float(trials.propensities[differs].min()) if differs.any() else math.nan,
         exploration_ratio=_ratio(np.minimum(trials.propensities, 1.0 - trials.propensities) * differs, differs),
         clipped_ratio=_ratio(np.abs(unclipped) > limit, unclipped != 0.0),
@@ -230,21 +226,31 @@ def _evaluate(
 
 
 class _Part(NamedTuple):
-    """One side of a contrast: its sign, its probability mass per trial (n,) and its weights (n,), neither negative."""
+    """One side of a contrast: its sign, its choices (n, arms) and its weights (n,), neither of them negative."""
 
     sign: float
-    masses: Floats
+    choices: Floats
     weights: Floats
 
-    def side(self, groups: Groups) -> Side:
+    @property
+    def masses(self) -> Floats:
+        """Return how much of each trial (n,) is this side's alone."""
+        return np.asarray(self.choices.sum(axis=1))
+
+    def side(self, trials: LoggedTrials, min_propensity: float) -> Side:
         """Return what the logs hold for it."""
-        mass, total = float(self.masses.mean()), float(self.weights.sum())
+        masses, groups = self.masses, trials.groups
+        mass, total = float(masses.mean()), float(self.weights.sum())
         squares = float((sum_by_group(self.weights[:, np.newaxis], groups) ** 2).sum())
         if mass <= 0.0:
-            return Side(0.0, 0.0, math.nan, math.nan)
-        weight_mean = total / float(self.masses.sum())
-        error = standard_error((self.weights - weight_mean * self.masses) / mass, groups)
-        return Side(mass, total**2 / squares if squares > 0.0 else 0.0, weight_mean, error)
+            return Side(0.0, 0.0, math.nan, math.nan, math.nan)
+        return Side(
+            mass=mass,
+            ess=total**2 / squares if squares > 0.0 else 0.0,
+            supported_ratio=_ratio(trials.supported(self.choices, min_propensity), masses),
+            weight_mean=total / float(masses.sum()),
+            weight_mean_error=standard_error((self.weights - total / float(masses.sum()) * masses) / mass, groups),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +274,8 @@ class _Intervals:
         """
         present = [] if self.is_silent else [part for part in parts if part.masses.any()]
         influence = np.zeros(earned.size)
-        for sign, masses, weights in present:
+        for part in present:
+            sign, masses, weights = part.sign, part.masses, part.weights
             mean, mass = float(weights @ earned / weights.sum()), float(masses.mean())
             influence += sign * ((masses - mass) * mean + mass / weights.mean() * weights * (earned - mean))
 
