@@ -3,10 +3,11 @@
 Two worlds of 64 kinds of task and two arms, small enough that the true difference between two routers is a sum, not a
 simulation; in the second both arms nearly always succeed. The champion logs, and with a given probability (explored)
 the other arm serves instead, so the logged propensities are true. Per cell of exploration, log length and outcome model
-seeded logs are drawn; printed are the share of two-sided 95 % intervals that hold the truth, per estimator, how often
-``admissible`` lets the log decide at its default thresholds, and the coverage of doubly robust among the admitted,
-beside it (plain) without the further trial that its standard error counts on each side. The outcome model is ``right``
-(least squares on what the rewards depend on) or ``wrong`` (the arm's mean over the tasks that it happened to serve).
+seeded logs are drawn. Printed are the share of two-sided 95 % intervals that hold the truth, per estimator (plain:
+doubly robust without the further trial that its standard error counts on each side; where there is no interval, it holds
+nothing), how often ``admissible`` lets the log decide at its default thresholds, and the coverage of doubly robust among
+the admitted. The outcome model is ``right`` (least squares on what the rewards depend on) or ``wrong`` (the arm's mean
+over the tasks that it happened to serve).
 
     python benchmarks/offpolicy_coverage.py [--simulations 1000] [--seed 0] [--lengths 300 1000 5000]
 """
@@ -80,7 +81,7 @@ WORLDS = (World("as usual", failures=1.0), World("near the ceiling", failures=0.
 class Cell:
     """Counts over the simulated logs of one cell: intervals that hold the truth, per estimator, and admissions.
 
-    ``plain``: doubly robust among the admitted without the further trial that its standard error counts on each side.
+    ``plain``: doubly robust without the further trial that its standard error counts on each side.
     """
 
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ips", "snips", "direct", "robust"), 0))
@@ -97,6 +98,7 @@ class Cell:
         if admissible(found).is_admissible:
             self.admitted += 1
             self.admitted_and_held += robust.lower <= truth <= robust.upper
+        if not math.isnan(robust.value):
             unseen = math.hypot(found.target.unseen, found.against.unseen)
             shrunk = math.sqrt(1.0 - (unseen / robust.standard_error) ** 2)
             self.plain += abs(truth - robust.value) <= shrunk * (robust.upper - robust.value)
@@ -146,11 +148,12 @@ def simulate_cells(world: World, exploration: float, length: int, options: argpa
 def describe(cell: Cell, simulations: int) -> str:
     """Write one row of the table in percent."""
     shares = "".join(f"{100 * count / simulations:7.1f}" for count in cell.held.values())
+    shares += f"{100 * cell.plain / simulations:7.1f}"
     if not cell.admitted:
-        return f"{shares}{0.0:10.1f}  {'-':>18}{'-':>8}"
+        return f"{shares}{0.0:10.1f}  {'-':>18}"
     covered = wilson_interval(cell.admitted_and_held, cell.admitted)
     among = f"{100 * covered.mean:.1f} [{100 * covered.lower:.1f}, {100 * covered.upper:.1f}]"
-    return f"{shares}{100 * cell.admitted / simulations:10.1f}  {among:>18}{100 * cell.plain / cell.admitted:8.1f}"
+    return f"{shares}{100 * cell.admitted / simulations:10.1f}  {among:>18}"
 
 
 def print_world(world: World, options: argparse.Namespace) -> tuple[list[str], list[str]]:
@@ -162,8 +165,8 @@ def print_world(world: World, options: argparse.Namespace) -> tuple[list[str], l
         f"{world.true_difference:+.5f}, the routers differ on {100 * differing:g} % of tasks."
     )
     print(
-        f"{'explored':>8}{'n':>7}  {'model':<6}{'IPS':>7}{'SNIPS':>7}{'direct':>7}{'DR':>7}{'admitted':>10}"
-        f"  {'DR if admitted':>18}{'plain':>8}"
+        f"{'explored':>8}{'n':>7}  {'model':<6}{'IPS':>7}{'SNIPS':>7}{'direct':>7}{'DR':>7}{'plain':>7}"
+        f"{'admitted':>10}  {'DR if admitted':>18}"
     )
     below, wrongly = [], []
     for exploration, length in itertools.product(options.explorations, options.lengths):

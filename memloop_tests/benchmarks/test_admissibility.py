@@ -74,6 +74,23 @@ def test_the_worse_supported_side_counts() -> None:
         assert len(admissible(thinner).missing) == 1
 
 
+@pytest.mark.parametrize("side", ["target", "against"])
+def test_weights_off_1_in_either_direction_are_noticed_on_either_side(side: str) -> None:
+    found = evaluate_log(4000, 0.2, np.random.default_rng(0))
+    held = getattr(found, side)
+    for errors in (-3.1, -2.9, 2.9, 3.1):
+        off = replace(found, **{side: replace(held, weight_mean=1.0 + errors * held.weight_mean_error)})
+        assert admissible(off).is_admissible == (abs(errors) < 3.0)
+
+
+def test_doubly_robust_and_snips_may_lie_one_of_the_larger_standard_error_apart() -> None:
+    found = evaluate_log(4000, 0.2, np.random.default_rng(0))
+    larger = max(found.snips.standard_error, found.doubly_robust.standard_error)
+    for errors in (-1.01, -0.99, 0.99, 1.01):
+        robust = replace(found.doubly_robust, value=found.snips.value + errors * larger)
+        assert admissible(replace(found, doubly_robust=robust)).is_admissible == (abs(errors) < 1.0)
+
+
 def test_propensities_that_are_not_the_true_ones_are_noticed() -> None:
     found = evaluate_log(4000, 0.2, np.random.default_rng(1), claimed=0.3)
     assert any("the logged propensities are not the true ones" in each for each in admissible(found).missing)

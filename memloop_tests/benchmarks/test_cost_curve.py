@@ -97,6 +97,10 @@ def test_the_operating_point_is_chosen_on_calibration_tasks_and_scored_on_the_ot
     assert saving.reward_difference.n == 4
 
 
+def test_of_those_good_enough_the_cheapest_is_chosen_in_whatever_order_they_stand() -> None:
+    assert choose_operating_point(sweep_of("ab", [[1.0, 1.0]] * 3, [[3.0, 3.0], [1.0, 2.0], [2.0, 2.0]])) == 1
+
+
 def test_slack_lets_a_cheaper_point_through() -> None:
     assert choose_operating_point(CALIBRATION, slack=0.25) == 0
 

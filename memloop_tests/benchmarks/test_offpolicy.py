@@ -168,6 +168,22 @@ def test_the_bootstrap_over_tasks_agrees_with_the_standard_error() -> None:
         )
 
 
+def test_the_standard_error_of_snips_is_that_of_the_jackknife() -> None:
+    # the routers differ on one kind of task only, and how many tasks are of that kind is luck
+    rng = np.random.default_rng(6)
+    kinds, trials = draw(300, rng)
+    same, other = ("large",) * 300, tuple(np.where(kinds == 0, "large", "small"))
+    found = evaluate_difference(trials, other, same, estimation=Estimation(pseudo_trials=0.0))
+    left_out = []
+    for row in range(300):
+        rows = np.delete(np.arange(300), row)
+        rest = trials_of(kinds[rows], trials.served_index[rows], trials.rewards[rows])
+        targets = [tuple(np.array(names)[rows]) for names in (other, same)]
+        left_out.append(evaluate_difference(rest, *targets, estimation=Estimation(folds=2)).snips.value)
+    jackknife = math.sqrt(299 / 300 * float(((np.array(left_out) - np.mean(left_out)) ** 2).sum()))
+    assert found.snips.standard_error == pytest.approx(jackknife, rel=0.02)
+
+
 def test_trials_of_one_task_count_as_one() -> None:
     kinds, trials = draw(150, np.random.default_rng(2))
     once = evaluate_difference(trials, TARGET[kinds], CHAMPION[kinds])
