@@ -24,7 +24,7 @@ from memloop_assets.benchmarks.group_bootstrap import (
     bootstrap_means,
     sum_by_group,
 )
-from memloop_assets.benchmarks.logged_trials import LoggedTrials, Target, probabilities_of
+from memloop_assets.benchmarks.logged_trials import ROUNDING, LoggedTrials, Target, probabilities_of
 from memloop_assets.errors import BadInput
 
 Predict = Callable[[Rows], Floats]
@@ -146,6 +146,7 @@ def evaluate_difference(
     ``evaluate_policy``.
     """
     contrast = probabilities_of(trials, challenger) - probabilities_of(trials, champion)
+    contrast[np.abs(contrast) < ROUNDING] = 0.0
     return _evaluate(trials, contrast, outcomes, estimation or Estimation())
 
 
@@ -165,18 +166,18 @@ def fit_arm_means(trials: LoggedTrials) -> FitOutcome:
 def cross_fit(trials: LoggedTrials, outcomes: Floats, estimation: Estimation) -> Floats:
     """Return predictions (n, arms), each made by a model that saw no trial of the same task.
 
-    Folds are cut by task key, evenly, in an order that the seed draws (Chernozhukov et al., 2018). Raises BadInput for
-    fewer tasks than folds, and for a model that answers in another shape or not in finite numbers.
+    Folds are cut by task key, evenly, in an order that the seed draws (Chernozhukov et al., 2018); with fewer tasks than
+    folds, each task is one. Raises BadInput for a single task, and for a model that answers in another shape or not in finite numbers.
     """
     groups = trials.groups
-    if groups.task_count < estimation.folds:
-        culprit = f"{groups.task_count} tasks for {estimation.folds} folds"
-        raise BadInput("cross-fitting", culprit, "give more tasks or fewer folds")
+    if groups.task_count < 2:
+        raise BadInput("cross-fitting", "all trials are of one task", "give trials of several tasks")
+    folds = min(estimation.folds, groups.task_count)
     fit = estimation.fit or fit_arm_means(trials)
     drawn = np.random.default_rng(estimation.seed).permutation(groups.task_count)
-    fold_of_row = (drawn % estimation.folds)[groups.of_row]
+    fold_of_row = (drawn % folds)[groups.of_row]
     predicted = np.empty((len(trials.task_keys), len(trials.arms)))
-    for fold in range(estimation.folds):
+    for fold in range(folds):
         held, taught = np.flatnonzero(fold_of_row == fold), np.flatnonzero(fold_of_row != fold)
         answer = np.asarray(fit(taught, outcomes[taught])(held), dtype=np.float64)
         if answer.shape != (held.size, len(trials.arms)) or not np.isfinite(answer).all():

@@ -256,7 +256,7 @@ def test_where_no_trial_speaks_for_a_side_there_is_no_answer_but_the_models() ->
 
 def test_policies_that_never_differ_differ_by_nothing() -> None:
     kinds, trials = draw(50, np.random.default_rng(4))
-    found = evaluate_difference(trials, TARGET[kinds], TARGET[kinds])
+    found = evaluate_difference(trials, TARGET[kinds], TARGET[kinds] * (1.0 + 1e-12))
     assert (found.snips.value, found.doubly_robust.value, found.doubly_robust.standard_error) == (0.0, 0.0, 0.0)
     assert math.isnan(found.target.supported_ratio)
     assert math.isnan(found.min_propensity)
@@ -276,7 +276,7 @@ def test_one_arm_has_the_value_of_its_mean() -> None:
         ({"folds": 1}, "at least 2 folds"),
         ({"weight_limit": 0.0}, "positive limit"),
         ({"confidence": 1.0}, "between 0 and 1"),
-        ({"folds": 51}, "50 tasks for 51 folds"),
+        ({"resamples": -1}, "nothing negative"),
         ({"fit": lambda _rows, _outcomes: lambda asked: np.zeros(asked.size)}, "outcome model"),
         ({"fit": lambda _rows, _outcomes: lambda asked: np.full((asked.size, 2), np.nan)}, "finite numbers"),
     ],
@@ -285,6 +285,14 @@ def test_settings_and_models_that_do_not_fit_are_refused(change: dict, culprit: 
     kinds, trials = draw(50, np.random.default_rng(4))
     with pytest.raises(BadInput, match=culprit):
         evaluate_policy(trials, TARGET[kinds], estimation=Estimation(**change))
+
+
+def test_a_short_log_has_as_many_folds_as_tasks_and_one_task_is_refused() -> None:
+    trials = LoggedTrials(("a", "b"), ("x", "x"), [1.0, 1.0], [0.0, 1.0])
+    # each trial is predicted by the other one
+    assert cross_fit(trials, trials.rewards, Estimation()).tolist() == [[1.0], [0.0]]
+    with pytest.raises(BadInput, match="all trials are of one task"):
+        evaluate_policy(LoggedTrials(("a", "a"), ("x", "x"), [1.0, 1.0], [0.0, 1.0]), ("x", "x"))
 
 
 def test_an_unknown_outcome_is_refused() -> None:
