@@ -2,12 +2,13 @@
 
 Two worlds of 64 kinds of task and two arms, small enough that the true difference between two routers is a sum, not a
 simulation; in the second both arms nearly always succeed. The champion logs, and with a given probability (explored)
-the other arm serves instead, so the logged propensities are true. Per cell of exploration, log length and outcome model
-seeded logs are drawn. Printed are the share of two-sided 95 % intervals that hold the truth, per estimator (plain:
-doubly robust without the further trial that its standard error counts on each side; where there is no interval, it holds
-nothing), how often ``admissible`` lets the log decide at its default thresholds, and the coverage of doubly robust among
-the admitted. The outcome model is ``right`` (least squares on what the rewards depend on) or ``wrong`` (the arm's mean
-over the tasks that it happened to serve).
+the other arm serves instead, so the logged propensities are true; in the last cells that probability is 3 % on one half
+of the trials and 30 % on the other. Per cell of exploration, log length and outcome model seeded logs are drawn. Printed
+are the share of two-sided 95 % intervals that hold the truth, per estimator (plain: doubly robust without the further
+task that its standard error counts on each side; where there is no interval, it holds nothing), how often ``admissible``
+lets the log decide at its default thresholds, and the coverage of doubly robust among the admitted. The outcome model is
+``right`` (least squares on what the rewards depend on) or ``wrong`` (the arm's mean over the tasks that it happened to
+serve).
 
     python benchmarks/offpolicy_coverage.py [--simulations 1000] [--seed 0] [--lengths 300 1000 5000]
 """
@@ -33,7 +34,8 @@ from memloop_assets.benchmarks.offpolicy import (
 )
 
 ARMS = ("large-model", "small-model")
-EXPLORATIONS = (0.0, 0.02, 0.05, 0.10, 0.20, 0.50)
+# Of every other trial, and of those between: the last cell is a fleet in which one half explores more than the other.
+EXPLORATIONS = ((0.0, 0.0), (0.02, 0.02), (0.05, 0.05), (0.10, 0.10), (0.20, 0.20), (0.50, 0.50), (0.03, 0.30))
 LENGTHS = (300, 1000, 5000)
 GOAL = 0.92
 ENOUGH = 100
@@ -81,7 +83,7 @@ WORLDS = (World("as usual", failures=1.0), World("near the ceiling", failures=0.
 class Cell:
     """Counts over the simulated logs of one cell: intervals that hold the truth, per estimator, and admissions.
 
-    ``plain``: doubly robust without the further trial that its standard error counts on each side.
+    ``plain``: doubly robust without the further task that its standard error counts on each side.
     """
 
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ips", "snips", "direct", "robust"), 0))
@@ -105,13 +107,14 @@ class Cell:
 
 
 def draw_log(
-    world: World, length: int, exploration: float, rng: np.random.Generator
+    world: World, length: int, exploration: tuple[float, float], rng: np.random.Generator
 ) -> tuple[LoggedTrials, NDArray[np.intp]]:
     """Draw a log and the kind of each of its tasks."""
     kinds = rng.integers(0, len(world.facts), size=length)
-    is_explored = rng.random(length) < exploration
+    explored = np.resize(exploration, length)
+    is_explored = rng.random(length) < explored
     served = np.where(is_explored, 1 - world.champion[kinds], world.champion[kinds])
-    propensities = np.where(is_explored, exploration, 1.0 - exploration)
+    propensities = np.where(is_explored, explored, 1.0 - explored)
     rewards = (rng.random(length) < world.reward_probabilities[kinds, served]).astype(np.float64)
     keys = tuple(map(str, range(length)))
     return LoggedTrials(keys, tuple(ARMS[arm] for arm in served), propensities, rewards, arms=ARMS), kinds
@@ -132,9 +135,11 @@ def fit_least_squares(trials: LoggedTrials, features: NDArray[np.float64]) -> Fi
     return fit
 
 
-def simulate_cells(world: World, exploration: float, length: int, options: argparse.Namespace) -> dict[str, Cell]:
+def simulate_cells(
+    world: World, exploration: tuple[float, float], length: int, options: argparse.Namespace
+) -> dict[str, Cell]:
     """Draw logs of one exploration and length, and count per outcome model what the intervals hold."""
-    rng = np.random.default_rng([options.seed, round(1000 * exploration), length, round(1000 * world.failures)])
+    rng = np.random.default_rng([options.seed, round(1000 * max(exploration)), length, round(1000 * world.failures)])
     cells, truth, arms = {"right": Cell(), "wrong": Cell()}, world.true_difference, np.array(ARMS)
     for _ in range(options.simulations):
         trials, kinds = draw_log(world, length, exploration, rng)
@@ -169,13 +174,15 @@ def print_world(world: World, options: argparse.Namespace) -> tuple[list[str], l
         f"{'admitted':>10}  {'DR if admitted':>18}"
     )
     below, wrongly = [], []
-    for exploration, length in itertools.product(options.explorations, options.lengths):
+    pairs = [tuple(np.resize(shares, 2)) for shares in options.explored] if options.explored else EXPLORATIONS
+    for exploration, length in itertools.product(pairs, options.lengths):
         for model, cell in simulate_cells(world, exploration, length, options).items():
-            name = f"{100 * exploration:7.0f}%{length:7,}  {model:<6}"
+            shares = "/".join(f"{100 * share:.0f}" for share in sorted(set(exploration)))
+            name = f"{shares:>7}%{length:7,}  {model:<6}"
             print(name + describe(cell, options.simulations), flush=True)
             if cell.admitted >= ENOUGH and cell.admitted_and_held < GOAL * cell.admitted:
                 below.append(name)
-            if cell.admitted and exploration <= 0.02:
+            if cell.admitted and max(exploration) <= 0.02:
                 wrongly.append(name)
     return below, wrongly
 
@@ -186,7 +193,9 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=1000, help="drawn logs per cell (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole table (default 0)")
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="trials per log")
-    parser.add_argument("--explorations", type=float, nargs="+", default=EXPLORATIONS, help="shares from 0 to 1")
+    parser.add_argument(
+        "--explored", type=float, nargs="+", action="append", help="a share from 0 to 1, or one per half"
+    )
     options = parser.parse_args()
     started = time.process_time()
     print(f"Coverage of 95 % intervals in %, {options.simulations:,} logs per cell; [95 % interval]")

@@ -24,7 +24,7 @@ from memloop_assets.benchmarks.group_bootstrap import (
     bootstrap_means,
     sum_by_group,
 )
-from memloop_assets.benchmarks.logged_trials import LoggedTrials, Target, probabilities_of
+from memloop_assets.benchmarks.logged_trials import ROUNDING, LoggedTrials, Target, probabilities_of
 from memloop_assets.errors import BadInput
 
 Predict = Callable[[Rows], Floats]
@@ -37,24 +37,24 @@ class Estimation:
     """How to estimate: folds of the cross-fitting, weights at most this, confidence of the two-sided intervals.
 
     A weight is 1 / propensity, so 100 leaves every trial alone that was served with a propensity of 0.01 or more.
-    ``pseudo_trials``: the standard error is that of a log in which each side had so many further trials, as far off as
+    ``pseudo_tasks``: the standard error is that of a log in which each side had so many further tasks, as far off as
     an outcome can be; with 0, rewards that are nearly always 1 make intervals that are too narrow (docs/evaluation.md).
     ``resamples`` 0 takes intervals from the standard error; above 0, from a bootstrap over task groups, which knows no
-    further trials. ``fit`` makes the outcome model (see ``FitOutcome``); by default the arm's mean.
+    further tasks. ``fit`` makes the outcome model (see ``FitOutcome``); by default the arm's mean.
     """
 
     folds: int = 5
     weight_limit: float = 100.0
     confidence: float = 0.95
     resamples: int = 0
-    pseudo_trials: float = 1.0
+    pseudo_tasks: float = 1.0
     seed: int = 0
     fit: FitOutcome | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings under which nothing can be estimated."""
         is_sound = self.folds >= 2 and self.weight_limit > 0.0 and 0.0 < self.confidence < 1.0
-        if not is_sound or self.pseudo_trials < 0.0 or self.resamples < 0:
+        if not is_sound or self.pseudo_tasks < 0.0 or self.resamples < 0:
             fix = "give at least 2 folds, a positive limit, a confidence between 0 and 1 and nothing negative"
             raise BadInput("off-policy estimation", f"it is {self}", fix)
 
@@ -76,8 +76,10 @@ class Side:
     ``mass``: mean probability of what this side alone would serve (1 for a single policy). ``ess``: effective sample
     size of its weights in task groups, (Σw)²/Σw² (Kish, 1965). ``supported_ratio``: of its choices, how many the logging
     policy could have made (see ``LoggedTrials.supported``). ``weight_mean``: mean weight over mass, which is 1 in
-    expectation where the propensities are true and everything is supported; with its standard error. Without mass (the
-    champion's side of a single policy, or both of two that never differ) ``ess`` is 0 and the rest NaN.
+    expectation where the propensities are true and everything is supported; with its standard error. ``unseen``: how far
+    one further task moves this side's value, off by 1 and as heavy as those on which the variance rests,
+    mass · Σw³ / (Σw² · Σw): mass / ESS where weights are equal, infinite where no trial speaks for the side. Without mass
+    (the champion's side of a single policy, or both of two that never differ) it and ``ess`` are 0 and the rest NaN.
     """
 
     mass: float
@@ -85,13 +87,7 @@ class Side:
     supported_ratio: float
     weight_mean: float
     weight_mean_error: float
-
-    @property
-    def unseen(self) -> float:
-        """Return how far one further trial would move this side: infinite where no trial speaks for it."""
-        if self.mass == 0.0:
-            return 0.0
-        return self.mass / self.ess if self.ess > 0.0 else math.inf
+    unseen: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +142,7 @@ def evaluate_difference(
     ``evaluate_policy``.
     """
     contrast = probabilities_of(trials, challenger) - probabilities_of(trials, champion)
+    contrast[np.abs(contrast) < ROUNDING] = 0.0
     return _evaluate(trials, contrast, outcomes, estimation or Estimation())
 
 
@@ -165,18 +162,18 @@ def fit_arm_means(trials: LoggedTrials) -> FitOutcome:
 def cross_fit(trials: LoggedTrials, outcomes: Floats, estimation: Estimation) -> Floats:
     """Return predictions (n, arms), each made by a model that saw no trial of the same task.
 
-    Folds are cut by task key, evenly, in an order that the seed draws (Chernozhukov et al., 2018). Raises BadInput for
-    fewer tasks than folds, and for a model that answers in another shape or not in finite numbers.
+    Folds are cut by task key, evenly, in an order that the seed draws (Chernozhukov et al., 2018); with fewer tasks than
+    folds, each task is one. Raises BadInput for a single task, and for a model that answers in another shape or not in finite numbers.
     """
     groups = trials.groups
-    if groups.task_count < estimation.folds:
-        culprit = f"{groups.task_count} tasks for {estimation.folds} folds"
-        raise BadInput("cross-fitting", culprit, "give more tasks or fewer folds")
+    if groups.task_count < 2:
+        raise BadInput("cross-fitting", "all trials are of one task", "give trials of several tasks")
+    folds = min(estimation.folds, groups.task_count)
     fit = estimation.fit or fit_arm_means(trials)
     drawn = np.random.default_rng(estimation.seed).permutation(groups.task_count)
-    fold_of_row = (drawn % estimation.folds)[groups.of_row]
+    fold_of_row = (drawn % folds)[groups.of_row]
     predicted = np.empty((len(trials.task_keys), len(trials.arms)))
-    for fold in range(estimation.folds):
+    for fold in range(folds):
         held, taught = np.flatnonzero(fold_of_row == fold), np.flatnonzero(fold_of_row != fold)
         answer = np.asarray(fit(taught, outcomes[taught])(held), dtype=np.float64)
         if answer.shape != (held.size, len(trials.arms)) or not np.isfinite(answer).all():
@@ -205,7 +202,7 @@ def _evaluate(
     parts = [_Part(sign, (sign * contrast).clip(min=0.0), (sign * weights).clip(min=0.0)) for sign in (1.0, -1.0)]
     target, against = (part.side(trials, 1.0 / limit) for part in parts)
     spread = 1.0 if outcomes is None else float(np.ptp(earned))
-    unseen = estimation.pseudo_trials * spread * math.hypot(target.unseen, against.unseen)
+    unseen = estimation.pseudo_tasks * spread * math.hypot(target.unseen, against.unseen)
     by_weight = _Intervals(groups, estimation, unseen, not math.isfinite(unseen))
     direct = (contrast * predicted).sum(axis=1)
     residuals = earned - predicted[rows, trials.served_index]
@@ -240,16 +237,17 @@ class _Part(NamedTuple):
     def side(self, trials: LoggedTrials, min_propensity: float) -> Side:
         """Return what the logs hold for it."""
         masses, groups = self.masses, trials.groups
-        mass, total = float(masses.mean()), float(self.weights.sum())
-        squares = float((sum_by_group(self.weights[:, np.newaxis], groups) ** 2).sum())
+        of_task = sum_by_group(self.weights[:, np.newaxis], groups)
+        mass, total, squares, cubes = float(masses.mean()), *(float((of_task**power).sum()) for power in (1, 2, 3))
         if mass <= 0.0:
-            return Side(0.0, 0.0, math.nan, math.nan, math.nan)
+            return Side(0.0, 0.0, math.nan, math.nan, math.nan, 0.0)
         return Side(
             mass=mass,
             ess=total**2 / squares if squares > 0.0 else 0.0,
             supported_ratio=_ratio(trials.supported(self.choices, min_propensity), masses),
             weight_mean=total / float(masses.sum()),
             weight_mean_error=standard_error((self.weights - total / float(masses.sum()) * masses) / mass, groups),
+            unseen=mass * cubes / (squares * total) if squares > 0.0 else math.inf,
         )
 
 

@@ -119,7 +119,7 @@ def test_admitted_intervals_hold_the_truth_also_where_rewards_are_nearly_always_
     if failures < 1.0:
         plain = np.array([(f.doubly_robust.value, f.doubly_robust.standard_error, f.target.unseen) for f in admitted])
         errors = np.sqrt(plain[:, 1] ** 2 - plain[:, 2] ** 2)
-        assert np.mean(np.abs(plain[:, 0] - truth) <= 1.96 * errors) < 0.90, "the further trial would not be needed"
+        assert np.mean(np.abs(plain[:, 0] - truth) <= 1.96 * errors) < 0.90, "the further task would not be needed"
 
 
 def test_the_estimation_that_admits_is_the_default_one() -> None:

@@ -25,7 +25,7 @@ REWARD = np.array([[0.9, 0.4], [0.5, 0.6]])
 TARGET = np.array([[0.4, 0.6], [0.9, 0.1]])
 CHAMPION = np.array([[0.8, 0.2], [0.3, 0.7]])
 TRUTH = float((TARGET * REWARD).sum(axis=1).mean())
-PLAIN = Estimation(folds=3, pseudo_trials=0.0)
+PLAIN = Estimation(folds=3, pseudo_tasks=0.0)
 
 
 def trials_of(kinds: np.ndarray, served: np.ndarray, rewards: np.ndarray) -> LoggedTrials:
@@ -48,7 +48,7 @@ def nonsense_model() -> Estimation:
     def fit(_rows: np.ndarray, outcomes: np.ndarray) -> Predict:
         return lambda asked: np.column_stack([np.full(asked.size, 3.0 - outcomes.sum()), np.full(asked.size, 0.25)])
 
-    return Estimation(folds=3, pseudo_trials=0.0, fit=fit)
+    return Estimation(folds=3, pseudo_tasks=0.0, fit=fit)
 
 
 def expectation(name: str, *, model_is_wrong: bool = False) -> tuple[float, float, float]:
@@ -173,7 +173,7 @@ def test_the_standard_error_of_snips_is_that_of_the_jackknife() -> None:
     rng = np.random.default_rng(6)
     kinds, trials = draw(300, rng)
     same, other = ("large",) * 300, tuple(np.where(kinds == 0, "large", "small"))
-    found = evaluate_difference(trials, other, same, estimation=Estimation(pseudo_trials=0.0))
+    found = evaluate_difference(trials, other, same, estimation=Estimation(pseudo_tasks=0.0))
     left_out = []
     for row in range(300):
         rows = np.delete(np.arange(300), row)
@@ -225,12 +225,21 @@ def test_weights_above_the_limit_are_cut_and_counted() -> None:
     assert evaluate_policy(trials, ("x", "x", "x"), estimation=Estimation(folds=2)).ips.value == pytest.approx(52 / 3)
 
 
-def test_a_further_trial_of_each_side_widens_the_standard_error() -> None:
+def test_a_further_task_of_each_side_widens_the_standard_error() -> None:
     kinds, trials = draw(100, np.random.default_rng(2))
-    plain = evaluate_difference(trials, TARGET[kinds], CHAMPION[kinds], estimation=Estimation(pseudo_trials=0.0))
+    plain = evaluate_difference(trials, TARGET[kinds], CHAMPION[kinds], estimation=Estimation(pseudo_tasks=0.0))
     wide = evaluate_difference(trials, TARGET[kinds], CHAMPION[kinds])
-    sides = math.hypot(wide.target.mass / wide.target.ess, wide.against.mass / wide.against.ess)
-    assert wide.snips.standard_error == pytest.approx(math.hypot(plain.snips.standard_error, sides))
+    assert wide.snips.standard_error == pytest.approx(
+        math.hypot(plain.snips.standard_error, wide.target.unseen, wide.against.unseen)
+    )
+
+
+def test_a_further_task_is_as_heavy_as_those_on_which_the_variance_rests() -> None:
+    trials = LoggedTrials(tuple("abcd"), ("x", "x", "x", "y"), [0.5, 0.5, 0.1, 0.5], [1.0, 1.0, 0.0, 0.0])
+    heavy = evaluate_policy(trials, ("x",) * 4).target
+    assert heavy.unseen == pytest.approx((8 + 8 + 1000) / ((4 + 4 + 100) * (2 + 2 + 10)))
+    even = evaluate_policy(trials, ("y",) * 4).target
+    assert even.unseen == pytest.approx(even.mass / even.ess) == pytest.approx(1.0)
 
 
 def test_other_outcomes_than_the_reward_are_estimated_alike() -> None:
@@ -256,7 +265,7 @@ def test_where_no_trial_speaks_for_a_side_there_is_no_answer_but_the_models() ->
 
 def test_policies_that_never_differ_differ_by_nothing() -> None:
     kinds, trials = draw(50, np.random.default_rng(4))
-    found = evaluate_difference(trials, TARGET[kinds], TARGET[kinds])
+    found = evaluate_difference(trials, TARGET[kinds], TARGET[kinds] * (1.0 + 1e-12))
     assert (found.snips.value, found.doubly_robust.value, found.doubly_robust.standard_error) == (0.0, 0.0, 0.0)
     assert math.isnan(found.target.supported_ratio)
     assert math.isnan(found.min_propensity)
@@ -276,7 +285,7 @@ def test_one_arm_has_the_value_of_its_mean() -> None:
         ({"folds": 1}, "at least 2 folds"),
         ({"weight_limit": 0.0}, "positive limit"),
         ({"confidence": 1.0}, "between 0 and 1"),
-        ({"folds": 51}, "50 tasks for 51 folds"),
+        ({"resamples": -1}, "nothing negative"),
         ({"fit": lambda _rows, _outcomes: lambda asked: np.zeros(asked.size)}, "outcome model"),
         ({"fit": lambda _rows, _outcomes: lambda asked: np.full((asked.size, 2), np.nan)}, "finite numbers"),
     ],
@@ -285,6 +294,14 @@ def test_settings_and_models_that_do_not_fit_are_refused(change: dict, culprit: 
     kinds, trials = draw(50, np.random.default_rng(4))
     with pytest.raises(BadInput, match=culprit):
         evaluate_policy(trials, TARGET[kinds], estimation=Estimation(**change))
+
+
+def test_a_short_log_has_as_many_folds_as_tasks_and_one_task_is_refused() -> None:
+    trials = LoggedTrials(("a", "b"), ("x", "x"), [1.0, 1.0], [0.0, 1.0])
+    # each trial is predicted by the other one
+    assert cross_fit(trials, trials.rewards, Estimation()).tolist() == [[1.0], [0.0]]
+    with pytest.raises(BadInput, match="all trials are of one task"):
+        evaluate_policy(LoggedTrials(("a", "a"), ("x", "x"), [1.0, 1.0], [0.0, 1.0]), ("x", "x"))
 
 
 def test_an_unknown_outcome_is_refused() -> None:
