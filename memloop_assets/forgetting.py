@@ -204,7 +204,10 @@ def forget_lines(found: Found, *, is_rehearsal: bool) -> Iterator[str]:
     if found.weeks and not is_rehearsal:
         yield f"next: memloop backfill {min(found.weeks)}..{max(found.weeks)}, then what memloop status names as stale"
     if found.benchmark_task_count:
-        yield f"note: {found.benchmark_task_count:,} tasks of kept benchmarks are tasks that they asked too: build or import them again, and remove the old versions"
+        yield (
+            f"note: {found.benchmark_task_count:,} tasks of kept benchmarks are tasks that they asked too: build or import these anew, "
+            "and remove the old versions"
+        )
     if found.path_count:
         yield f"note: {found.path_count:,} paths of log files hold the id, and the log index keeps them: rename these files"
     yield "not reached: the agent's own logs, files already exported, backups, routers trained before"

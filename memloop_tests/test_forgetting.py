@@ -11,10 +11,12 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from memloop_assets.benchmarks.long_table import import_long_table
+from memloop_assets.benchmarks.suite import save_suite
 from memloop_assets.cli import main
 from memloop_assets.datasets.owned_rows import TABLES_OF_PEOPLE
 from memloop_assets.errors import BadInput, WriterConflict
-from memloop_assets.forgetting import Found, find_person, forget_person
+from memloop_assets.forgetting import Found, find_person, forget_lines, forget_person
 from memloop_assets.home import Home
 from memloop_assets.orchestration.forget import refuse_beside_any_run, runs_since
 from memloop_assets.status import WEEKLY_TABLES, status_lines
@@ -288,6 +290,20 @@ def test_lines_that_are_landed_between_the_look_and_the_beginning_go_too(
     monkeypatch.setattr(type(index), "begin", land_and_begin)
     assert len(forget_person(home, OPAQUE, is_calm).lines) == 35
     assert word_of(OPAQUE) not in stored(home)
+
+
+def test_a_benchmark_and_a_file_name_that_hold_what_is_theirs_are_told(home: Home, tmp_path: Path) -> None:
+    table = tmp_path / "outcomes.csv"
+    asked = [f"Question {number} of {word_of(OPAQUE)}" for number in (2, 3)]
+    rows = [f"{n},{text},d,{arm},1.0" for n, text in enumerate((*asked, "Another")) for arm in ("a", "b")]
+    table.write_text("task_id,prompt,domain,arm,reward\n" + "\n".join(rows) + "\n")
+    save_suite(import_long_table(table, name="own", holdout_share=0.5), home.places.benchmark_suite)
+    named = write_log(tmp_path / f"{OPAQUE}.jsonl", attempt(FIRST.start, 0, "Hello"))
+    home.landing.ingest(named, ReadOptions())
+    said = "\n".join(forget_lines(find_person(home, OPAQUE), is_rehearsal=True))
+    assert "note: 2 tasks of kept benchmarks are tasks that they asked too" in said
+    assert "note: 1 paths of log files hold the id" in said
+    assert "note" not in "\n".join(forget_lines(find_person(home, BOB), is_rehearsal=True))
 
 
 def test_every_weekly_table_is_either_searched_or_holds_no_person() -> None:
