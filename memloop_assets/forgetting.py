@@ -209,5 +209,5 @@ def forget_lines(found: Found, *, is_rehearsal: bool) -> Iterator[str]:
             "and remove the old versions"
         )
     if found.path_count:
-        yield f"note: {found.path_count:,} paths of log files hold the id, and the log index keeps them: rename these files"
+        yield f"note: {found.path_count:,} paths of log files hold the id, and the log index keeps them"
     yield "not reached: the agent's own logs, files already exported, backups, routers trained before"
