@@ -16,11 +16,12 @@ from typing import NoReturn
 from memloop_assets import __version__
 from memloop_assets.benchmark_commands import add_benchmark
 from memloop_assets.benchmarks.standing import shortage_of
-from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill
+from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill, run_forget
 from memloop_assets.datasets.exports.catalogue import TRAINERS
-from memloop_assets.datasets.exports.training_file import KINDS, export_file, report_lines
+from memloop_assets.datasets.exports.training_file import KINDS, ExportOptions, export_file, report_lines
 from memloop_assets.demo import run_demo
 from memloop_assets.errors import BadInput, MemloopError
+from memloop_assets.forgetting import find_person, forget_lines
 from memloop_assets.home import Home, open_home_now
 from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.promotion.report import report_page
@@ -89,12 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_benchmark(commands)
     _add_runs(commands)
 
-    export = commands.add_parser("export", help="write examples as a training file, in a trainer's own shape")
-    export.add_argument("kind", choices=KINDS, help="supervised conversations, or preference pairs")
-    export.add_argument("--for", dest="trainer", required=True, choices=TRAINERS, help="the trainer that will read it")
-    export.add_argument("--weeks", required=True, help="FROM..TO, or one week")
-    export.add_argument("--out", type=Path, required=True, help="the file; FILE.card.md is written beside it")
-    export.set_defaults(run=_export)
+    _add_data(commands)
 
     status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
     status.set_defaults(run=_status)
@@ -130,6 +126,28 @@ def _add_runs(commands: "argparse._SubParsersAction[_Parser]") -> None:
     report.add_argument("name", nargs="?", default="", help="a week (its newest attempt) or an id such as 2026-W12.3")
     report.add_argument("--json", action="store_true", help="print the whole report as JSON")
     report.set_defaults(run=_report)
+
+
+def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Add what takes data out: into a training file, or out of the home for good."""
+    export = commands.add_parser("export", help="write examples as a training file, in a trainer's own shape")
+    export.add_argument("kind", choices=KINDS, help="supervised conversations, or preference pairs")
+    export.add_argument("--for", dest="trainer", required=True, choices=TRAINERS, help="the trainer that will read it")
+    export.add_argument("--weeks", required=True, help="FROM..TO, or one week")
+    export.add_argument("--out", type=Path, required=True, help="the file; FILE.card.md is written beside it")
+    export.add_argument(
+        "--validation-share",
+        type=float,
+        help="write this share of the user groups (0 to 0.5) to FILE.validation.jsonl, with no task or session on both sides",
+    )
+    export.set_defaults(run=_export)
+
+    forget = commands.add_parser(
+        "forget", help="remove one person's lines and rows, and keep their lines out from now on"
+    )
+    forget.add_argument("--user", required=True, help="the user id as the logs have it; - reads it from standard input")
+    forget.add_argument("--dry-run", action="store_true", help="tell what would go, and change nothing")
+    forget.set_defaults(run=_forget)
 
 
 def _open(folder: Path) -> Home:
@@ -178,6 +196,8 @@ def _print_report(report: FileReport, rules: Sequence[Rule]) -> None:
         print(f"  line {item.line_number}: {reason}: {text[:80]}")
     if report.rejected_count > len(report.rejected):
         print(f"  and {report.rejected_count - len(report.rejected):,} more lines that cannot be read")
+    if report.forgotten_count:
+        print(f"  {report.forgotten_count:,} lines of people who were forgotten were left out")
     if report.status == "unchanged":
         print("  these bytes were ingested before: nothing to do")
     elif report.events and report.status != "grown":
@@ -209,10 +229,24 @@ def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _export(arguments: argparse.Namespace, folder: Path) -> int:
-    trainer, weeks = TRAINERS[arguments.trainer], parse_week_range(arguments.weeks)
-    report = export_file(_open(folder).store, arguments.kind, trainer, weeks, arguments.out)
+    home = _open(folder)
+    how = ExportOptions(
+        rules=home.settings.section("redaction", RedactionSettings).rules, validation_share=arguments.validation_share
+    )
+    weeks = parse_week_range(arguments.weeks)
+    report = export_file(home.store, arguments.kind, TRAINERS[arguments.trainer], weeks, arguments.out, how)
     print(*report_lines(report), sep="\n")
     return 0
+
+
+def _forget(arguments: argparse.Namespace, folder: Path) -> int:
+    user = sys.stdin.readline().rstrip("\n") if arguments.user == "-" else arguments.user
+    load_settings(folder, os.environ)
+    if not arguments.dry_run:
+        return run_forget(folder, user, os.environ)
+    found = find_person(_open(folder), user)
+    print(*forget_lines(found, is_rehearsal=True), sep="\n")
+    return 1 if found.state == "unknown" else 0
 
 
 def _report(arguments: argparse.Namespace, folder: Path) -> int:

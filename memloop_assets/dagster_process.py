@@ -40,6 +40,15 @@ def run_backfill(
     return subprocess.run(command, cwd=home, env={**environment, **prepare_instance(home)}, check=False).returncode
 
 
+def run_forget(home: Path, user: str, environment: Mapping[str, str]) -> int:
+    """Forget a person while no run of the home writes; return the exit status. The id travels on standard input."""
+    command = [sys.executable, "-m", "memloop_assets.orchestration.forget"]
+    changed = prepare_instance(home)
+    return subprocess.run(
+        command, cwd=home, env={**environment, **changed}, input=f"{user}\n", text=True, check=False
+    ).returncode
+
+
 def become_ui(home: Path, port: int, environment: Mapping[str, str]) -> NoReturn:
     """Replace this process by ``dagster dev`` (UI and daemon) for a home, with its signals at their defaults.
 

@@ -1,8 +1,9 @@
 """State: the SQL engine and the shape of its tables, for facts that are appended rather than recomputed.
 
 Here are the log index (which bytes of which source fall in which week, which files were seen, which weeks were asked for), the ledger's
-table and that of attempts; the statements that read and write them stand in ``trajectories/log_index.py``, ``routing/versions.py`` and
-``promotion/attempts.py``. Migrations are in ``migrations/`` and run when a home is opened.
+table, that of attempts and who was forgotten; the statements that read and write them stand in ``trajectories/log_index.py``,
+``trajectories/forget_index.py``, ``routing/versions.py`` and ``promotion/attempts.py``. Migrations are in ``migrations/`` and run when a
+home is opened. What is deleted is overwritten with zeros: a deleted row may have named somebody.
 """
 
 import fcntl
@@ -103,6 +104,33 @@ ATTEMPTS = sa.Table(
     sa.UniqueConstraint("week", "number"),
 )
 
+FORGET_EVENTS = sa.Table(
+    "forget_events",
+    METADATA,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("user_hash", sa.String(32), nullable=False, index=True),
+    sa.Column("action", sa.String(20), nullable=False),
+    sa.Column("counts_json", sa.Text, nullable=False),
+    sa.Column("at", sa.String(40), nullable=False),
+)
+
+FORGOTTEN_TIES = sa.Table(
+    "forgotten_ties",
+    METADATA,
+    sa.Column("stream_hash", sa.String(32), primary_key=True),
+    sa.Column("session_hash", sa.String(32), primary_key=True),
+    sa.Column("task_hash", sa.String(32), primary_key=True),
+    sa.Column("decision_hash", sa.String(32), primary_key=True),
+)
+
+FORGET_NOTES = sa.Table(
+    "forget_notes",
+    METADATA,
+    sa.Column("user_hash", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(20), primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),
+)
+
 
 class State:
     """The SQL database of one home: SQLite in WAL mode, every transaction durable when it returns."""
@@ -133,6 +161,7 @@ def _sqlite_engine(database: Path) -> sa.Engine:
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA busy_timeout=60000")
 
     @sa.event.listens_for(engine, "begin")

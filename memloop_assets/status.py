@@ -51,6 +51,7 @@ def status_lines(home: Home) -> Iterator[str]:
     attempts = Attempts(home.state, home.places.training_reports).rows()
     newest = f", newest {attempts[-1].report_id}: {attempts[-1].outcome}" if attempts else ""
     yield f"reports   {len(attempts)} attempts{newest}"
+    yield from _forgotten_lines(home)
     broken = first_broken_row(rows)
     if broken:
         yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
@@ -62,6 +63,16 @@ def status_lines(home: Home) -> Iterator[str]:
     shown["promotion"] = _filled("promotion", PromotionPolicy, shown)
     for name, value in shown.items():
         yield f"  {name} = {json.dumps(value)}"
+
+
+def _forgotten_lines(home: Home) -> Iterator[str]:
+    """Yield how many people were forgotten, and whether a forgetting was stopped on its way."""
+    events, unfinished = home.landing.forgotten.events(), home.landing.forgotten.unfinished()
+    if events:
+        people = len({event.user_hash for event in events} - unfinished)
+        yield f"forgotten {people} people, newest {events[-1].at[:10]}"
+    if unfinished:
+        yield f"  stopped {len(unfinished)} on their way. Fix: run `memloop forget --user ID` again with the same id"
 
 
 def decision_lines(home: Home, first: IsoWeek, last: IsoWeek) -> Iterator[str]:

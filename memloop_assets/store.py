@@ -206,6 +206,27 @@ class Store:
         with _sole_writer(folder, _label(name, week)):
             write_atomically(folder / _FAILED, json.dumps(record, sort_keys=True).encode())
 
+    def generations(self, name: str) -> list[tuple[IsoWeek, str]]:
+        """Return every generation of a weekly table that lies on disk, current or not, whole or not, with its week, in order."""
+        folder = self.root / name
+        found = sorted(folder.glob("*-W*/*")) if folder.is_dir() else []
+        return [(IsoWeek.parse(p.parent.name), p.name) for p in found if _GENERATION.fullmatch(p.name.encode())]
+
+    def erase(self, name: str, week: IsoWeek, generation: str) -> None:
+        """Remove a generation from the disk; where it is the current one, the week is as if never materialised.
+
+        Raises WriterConflict where a writer has this week, and OSError from the disk.
+        """
+        folder = self._folder(name, week)
+        with _sole_writer(folder, _label(name, week)):
+            _sweep(folder)
+            if self.generation(name, week) == generation:
+                _remove(folder / _POINTER)
+            for path in (folder / generation).iterdir():
+                path.unlink()
+            (folder / generation).rmdir()
+            _sync_folder(folder)
+
     def weeks(self, name: str) -> list[IsoWeek]:
         """Return the weeks that have a current generation, in order; for people's overviews, never to address a week."""
         folder = self.root / name

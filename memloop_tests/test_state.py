@@ -26,7 +26,7 @@ def test_the_migrations_build_the_very_tables_that_the_code_declares(tmp_path: P
     with state.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, METADATA) == []
-        assert context.get_current_revision() == "0003"
+        assert context.get_current_revision() == "0004"
     state.close()
 
 

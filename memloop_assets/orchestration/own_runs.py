@@ -27,14 +27,14 @@ from memloop_assets.weeks import IsoWeek, weeks_between
 
 HOST_TAG, PROCESS_TAG = "memloop/host", "memloop/process"
 FINGERPRINT_TAG, FINISHED_TAG = "memloop/fingerprint", "memloop/finished"
-_UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _STOPPED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _KILLED = "Its process ended before the run did: it was killed, or the machine stopped."
 
 
 @contextmanager
-def sole_backfill(lock: Path) -> Iterator[None]:
-    """Hold the home's backfill lock; raises WriterConflict where another backfill holds it."""
+def sole_backfill(lock: Path, command: str = "backfill") -> Iterator[None]:
+    """Hold the home's backfill lock for a command; raises WriterConflict where a backfill, or a forgetting, holds it."""
     make_folder(lock.parent)
     with lock.open("a+") as file:
         try:
@@ -43,7 +43,7 @@ def sole_backfill(lock: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise WriterConflict(
-                "backfill", f"another one is writing this home ({holder})", "wait for it to end, then run again"
+                command, f"another one is writing this home ({holder})", "wait for it to end, then run again"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -58,7 +58,7 @@ def own_tags() -> dict[str, str]:
 
 def close_dead_runs(instance: dg.DagsterInstance, home: Home) -> list[dg.DagsterRun]:
     """Mark every unfinished run of an earlier backfill of this host as failed and report its weeks; the caller holds the lock."""
-    mine = dg.RunsFilter(tags={HOST_TAG: socket.gethostname()}, statuses=_UNFINISHED)
+    mine = dg.RunsFilter(tags={HOST_TAG: socket.gethostname()}, statuses=UNFINISHED)
     dead = list(instance.get_runs(mine))
     for run in dead:
         instance.report_run_failed(run, _KILLED)
@@ -68,7 +68,7 @@ def close_dead_runs(instance: dg.DagsterInstance, home: Home) -> list[dg.Dagster
 
 def refuse_beside_other_runs(instance: dg.DagsterInstance) -> None:
     """Raise WriterConflict where a run that the UI or another host started is at the gate of this home."""
-    found = instance.get_runs(dg.RunsFilter(tags=dict(SERIAL_TAG), statuses=_UNFINISHED), limit=1)
+    found = instance.get_runs(dg.RunsFilter(tags=dict(SERIAL_TAG), statuses=UNFINISHED), limit=1)
     if found:
         where = found[0].tags.get(HOST_TAG, "the UI or its schedule")
         raise WriterConflict(

@@ -14,6 +14,7 @@ from memloop_assets.trajectories.calls import join_calls
 from memloop_assets.trajectories.formats.catalogue import reader_for
 from memloop_assets.trajectories.formats.reader import Event, Origin, Rejected
 from memloop_assets.trajectories.landing import Landing, landed_label
+from memloop_assets.trajectories.ownership import user_group
 from memloop_assets.trajectories.redaction import Redactor, redact_rejected, redact_trajectory
 from memloop_assets.trajectories.secret_rules import RULES, Rule
 from memloop_assets.trajectories.segments import (
@@ -91,8 +92,8 @@ def cut_week(
 ) -> tuple[pa.Table, dict[str, int]]:
     """Return the trajectories that start in a week as rows, redacted, and the counts that a person asks for.
 
-    What the rules of redaction found is added to ``finds``, by rule. The cut is made by what was logged; every hash over content, the
-    trajectory's and the task's identity, is made after redaction.
+    What the rules of redaction found is added to ``finds``, by rule. The cut and the group of the user are made by what was logged; every
+    hash over content, the trajectory's and the task's identity, is made after redaction.
     """
     rows: dict[str, dict[str, object]] = {}
     finds = Counter() if finds is None else finds
@@ -107,7 +108,8 @@ def cut_week(
                 counts["duplicate_count"] += 1
                 counts["duplicate_event_count"] += len(trajectory.events)
             else:
-                rows[trajectory.trajectory_id] = trajectory_row(trajectory, week, names, arms)
+                row = trajectory_row(trajectory, week, names, arms)
+                rows[trajectory.trajectory_id] = {**row, "user_group": user_group(cut.first_id("user_id"))}
                 finds.update(found)
     counts["duplicate_event_count"] += reading.repeated_count(week)
     table = TRAJECTORIES.table(rows.values())

@@ -17,9 +17,12 @@ from pathlib import Path
 from memloop_assets.errors import CorruptData
 from memloop_assets.state import State
 from memloop_assets.store import MISSING, make_folder
+from memloop_assets.trajectories.forget_index import ForgetIndex
 from memloop_assets.trajectories.formats.catalogue import LINE_BY_LINE, reader_for
 from memloop_assets.trajectories.formats.reader import Event, Rejected, date_in_name
+from memloop_assets.trajectories.keeping_out import blank_out, find_owned, keep_out
 from memloop_assets.trajectories.log_index import HEAD_BYTES, Known, LogIndex, Source, sha256
+from memloop_assets.trajectories.ownership import Hasher, OwnedLine, Tie
 from memloop_assets.trajectories.sources import (
     FileReport,
     ReadOptions,
@@ -29,11 +32,20 @@ from memloop_assets.trajectories.sources import (
     scan,
     stamp_after,
 )
-from memloop_assets.trajectories.static_copy import CHUNK, FileStat, adopt, append_tail, copy_log
+from memloop_assets.trajectories.static_copy import (
+    CHUNK,
+    FileStat,
+    adopt,
+    append_tail,
+    begins_alike,
+    copy_log,
+    is_whole,
+)
 from memloop_assets.weeks import IsoWeek
 
 __all__ = ["Landing", "Source"]
 
+_INCOMING, _BLANKED = ".incoming", ".blanked"
 _LAND_AGAIN = "restore it from a backup, or ingest the original file into a fresh home"
 
 
@@ -44,11 +56,13 @@ class Landing:
         """Keep the folder of raw copies and the index over them."""
         self.folder = folder
         self.index = LogIndex(state)
+        self.forgotten = ForgetIndex(state, folder.with_suffix(".key"))
 
     def ingest(self, path: Path, options: ReadOptions) -> FileReport:
         """Copy a file's bytes and index its lines; of a file whose beginning is landed already, only what is new.
 
-        Rotated, renamed, compressed, truncated and repeated files add no line twice. Raises BadInput or OSError.
+        Rotated, renamed, compressed, truncated and repeated files add no line twice; lines of forgotten people are blanked on the way in.
+        Raises BadInput or OSError, and CorruptData where the key by which forgotten people are known is gone.
         """
         options.check()
         found = FileStat.of(path.stat())
@@ -57,7 +71,7 @@ class Landing:
         if self.index.is_seen(place_of(path), options, found):
             return FileReport(path, "unchanged")
         make_folder(self.folder)
-        content = self.folder / ".incoming"
+        content = self.folder / _INCOMING
         with _sole_ingest(self.folder.with_suffix(".lock")):
             try:
                 stat = copy_log(path, content)
@@ -126,6 +140,67 @@ class Landing:
             )
         return digest.hexdigest()
 
+    def find_owned(self, hashed: Hasher, user_hash: str) -> tuple[list[OwnedLine], dict[str, set[Tie]]]:
+        """Return the landed lines of a person, and by hashed stream what ties lines without a user id to them; raises CorruptData."""
+        lines: list[OwnedLine] = []
+        ties: dict[str, set[Tie]] = {}
+        streams: dict[str, list[tuple[Known, ReadOptions, Path]]] = {}
+        for known, options in self.index.landed():
+            streams.setdefault(known.stream, []).append((known, options, self._whole_copy(known)))
+        for stream, sources in streams.items():
+            stream_hash = hashed("stream", stream)
+            found, learned = find_owned(hashed, {user_hash}, self.forgotten.ties(stream_hash), sources)
+            lines += found
+            if learned:
+                ties[stream_hash] = learned
+        return lines, ties
+
+    def forget(self, hashed: Hasher, user_hash: str) -> list[OwnedLine]:
+        """Blank the lines of a person whose forgetting has begun, those that were noted and those that lie there; return them.
+
+        No ingest runs meanwhile, and none lands a line of theirs from here on. What a killed ingest left lying is removed.
+        """
+        make_folder(self.folder)
+        with _sole_ingest(self.folder.with_suffix(".lock")):
+            for name in (_INCOMING, _BLANKED):
+                (self.folder / name).unlink(missing_ok=True)
+            found, ties = self.find_owned(hashed, user_hash)
+            self.forgotten.note_lines(user_hash, found, ties)
+            lines = self.forgotten.noted_lines(user_hash)
+            for known, options in self.index.landed():
+                if numbers := {line.line_number for line in lines if line.source_id == known.source_id}:
+                    self._blank(known, options, numbers)
+        return lines
+
+    def _blank_tied(self, stream: str) -> None:
+        """Blank what earlier files and growths of a stream hold without a user id and now turns out to be a forgotten person's."""
+        if not stream:
+            return
+        hashed = self.forgotten.hasher()
+        sources = [(known, options, self._whole_copy(known)) for known, options in self.index.landed(stream)]
+        ties = self.forgotten.ties(hashed("stream", stream))
+        found, _ = find_owned(hashed, self.forgotten.users(), ties, sources)
+        for known, options, _ in sources:
+            if numbers := {line.line_number for line in found if line.source_id == known.source_id}:
+                self._blank(known, options, numbers)
+
+    def _blank(self, known: Known, options: ReadOptions, numbers: set[int]) -> None:
+        """Blank lines of one source in a new copy, give it its place and write what the index says of it."""
+        copy, blanked = self._whole_copy(known), self.folder / _BLANKED
+        told = options.facts(known.source_id, known.file_name, known.fallback_at)
+        blank_out(copy, blanked, known, options, numbers)
+        report = scan(blanked, options, told, known.byte_count, "grown")
+        adopt(blanked, copy)
+        self.index.write(replace(known, line_count=report.line_count, resume=report.resume), options, report.spans)
+
+    def _whole_copy(self, known: Known) -> Path:
+        copy = self.path_of(known.source_id)
+        if not is_whole(copy, known.byte_count):
+            raise CorruptData(
+                f"landing copy of {known.file_name}", "it is gone or shorter than when it was landed", _LAND_AGAIN
+            )
+        return copy
+
     def path_of(self, source_id: str) -> Path:
         """Return where a source's raw bytes lie."""
         return self.folder / f"{source_id}.log"
@@ -155,17 +230,22 @@ class Landing:
         copy = self.path_of(known.source_id)
         if known.byte_count < found.byte_count or not copy.is_file():
             return False
-        return _digests(copy, {found.byte_count}).get(found.byte_count) == found.sha256
+        if _digests(copy, {found.byte_count}).get(found.byte_count) == found.sha256:
+            return True
+        return bool(self.forgotten.users()) and begins_alike(found.content, copy)
 
     def _open(self, found: "_Incoming") -> FileReport:
         """Land a file as a source of its own."""
+        stream = _stream_of(found.path, found.options)
+        told = found.options.facts("", found.path.name, fallback_stamp(found.path, found.options, found.content))
+        kept_out = keep_out(self.forgotten, found.content, found.options, told, stream)
         source_id = self._new_source_id(found)
         fallback_at = fallback_stamp(found.path, found.options, found.content)
         told = found.options.facts(source_id, found.path.name, fallback_at)
-        report = replace(scan(found.content, found.options, told, found.byte_count, "new"), path=found.path)
+        report = scan(found.content, found.options, told, found.byte_count, "new")
         known = Known(
             source_id=source_id,
-            stream=_stream_of(found.path, found.options),
+            stream=stream,
             file_name=found.path.name,
             byte_count=found.byte_count,
             line_count=report.line_count,
@@ -176,7 +256,8 @@ class Landing:
         )
         adopt(found.content, self.path_of(source_id))
         self.index.write(known, found.options, report.spans, (found.place, found.stat))
-        return report
+        self._blank_tied(kept_out.tied_stream)
+        return replace(report, path=found.path, forgotten_count=kept_out.line_count)
 
     def _grow(self, known: Known, found: "_Incoming") -> FileReport:
         """Append to a source what a file holds beyond it, and read that alone where the format allows it.
@@ -191,6 +272,9 @@ class Landing:
             spans = {week: span for week, span in closed.items() if span}
             line_count = known.line_count - bool(resume.open_spans)
         told = found.options.facts(known.source_id, known.file_name, known.fallback_at)
+        copy = self.path_of(known.source_id)
+        start = resume if is_whole(copy, known.byte_count) else None
+        kept_out = keep_out(self.forgotten, found.content, found.options, told, known.stream, start)
         report = scan(found.content, found.options, told, found.byte_count, "grown", start=resume, known=spans)
         grown = replace(
             known,
@@ -200,9 +284,12 @@ class Landing:
             head_sha256=found.head_sha256,
             resume=report.resume,
         )
-        append_tail(found.content, self.path_of(known.source_id), known.byte_count)
+        # where somebody is forgotten, the last line may have been blanked only now that it is whole
+        write_from = None if not self.forgotten.users() else start.offset if start else 0
+        append_tail(found.content, copy, known.byte_count, write_from)
         self.index.write(grown, found.options, report.spans, (found.place, found.stat))
-        return replace(report, path=found.path)
+        self._blank_tied(kept_out.tied_stream)
+        return replace(report, path=found.path, forgotten_count=kept_out.line_count)
 
     def _new_source_id(self, found: "_Incoming") -> str:
         """Return an id from the file's name and first line, which stay as they are while it grows."""

@@ -90,6 +90,19 @@ class LogIndex:
             found = connection.execute(sa.select(LOG_SOURCES.c.source_id).where(LOG_SOURCES.c.source_id == source_id))
             return found.first() is not None
 
+    def landed(self, stream: str | None = None) -> list[tuple[Known, ReadOptions]]:
+        """Return every landed source, or those of a stream, with how it is read, in the order of their ids."""
+        statement = sa.select(LOG_SOURCES).order_by(LOG_SOURCES.c.source_id)
+        if stream is not None:
+            statement = statement.where(LOG_SOURCES.c.stream == stream)
+        with self._state.engine.connect() as connection:
+            return [(_known_of(row), _options_of(row)) for row in connection.execute(statement).mappings()]
+
+    def file_paths(self) -> list[str]:
+        """Return the path of every file that was read."""
+        with self._state.engine.connect() as connection:
+            return list(connection.execute(sa.select(LOG_FILES.c.path).distinct()).scalars())
+
     def spans(self, source_id: str) -> dict[IsoWeek, Span]:
         """Return the span of every week of a source."""
         with self._state.engine.connect() as connection:
@@ -97,9 +110,13 @@ class LogIndex:
             return {IsoWeek.parse(row["week"]): _span_of(row) for row in rows}
 
     def write(
-        self, known: Known, options: ReadOptions, spans: Mapping[IsoWeek, Span], seen: tuple[str, FileStat]
+        self,
+        known: Known,
+        options: ReadOptions,
+        spans: Mapping[IsoWeek, Span],
+        seen: tuple[str, FileStat] | None = None,
     ) -> None:
-        """Write a source, new or grown, with its spans and the file that it was read from (path and stat), in one transaction."""
+        """Write a source, new or changed, with its spans and the file that it was read from (path and stat), in one transaction."""
         facts = {
             "source_id": known.source_id,
             "stream": known.stream,
@@ -121,7 +138,8 @@ class LogIndex:
             if spans:
                 rows = [{"source_id": known.source_id, "week": str(w), **_span_facts(s)} for w, s in spans.items()]
                 connection.execute(sa.insert(LOG_SPANS), rows)
-            _write_file(connection, *seen, reading_of(options), known.source_id)
+            if seen:
+                _write_file(connection, *seen, reading_of(options), known.source_id)
 
     def write_file(self, path: str, stat: FileStat, options: ReadOptions, source_id: str) -> None:
         """Remember a file as it was seen; its content is that of a source or the beginning of it."""
@@ -264,16 +282,19 @@ def _known_of(row: sa.RowMapping) -> Known:
     )
 
 
-def _source_of(row: sa.RowMapping) -> Source:
+def _options_of(row: sa.RowMapping) -> ReadOptions:
     facts = json.loads(row["options_json"])
     start = IsoWeek.parse(facts["start_week"]) if facts["start_week"] else None
-    options = ReadOptions(row["format"], facts["timezone"], facts["origin"], facts["arm"], start)
+    return ReadOptions(row["format"], facts["timezone"], facts["origin"], facts["arm"], start)
+
+
+def _source_of(row: sa.RowMapping) -> Source:
     return Source(
         row["source_id"],
         row["stream"],
         row["file_name"],
         row["format"],
-        options,
+        _options_of(row),
         datetime.fromisoformat(row["fallback_at"]),
         _span_of(row),
     )

@@ -3,8 +3,10 @@
 The rules are those of ``secret_rules``; this is the last look, by another way than the redaction itself took.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from memloop_assets.store import Verdict
@@ -26,6 +28,25 @@ def no_secrets(rules: Sequence[Rule]) -> Callable[[pa.Table], Verdict]:
         return Verdict(RULE_NAME, not found, listed or f"none of {len(certain)} certain rules finds one")
 
     return judge
+
+
+def secrets_in(value: Any, rules: Sequence[Rule]) -> list[str]:
+    """Return the names of the certain rules that find something in a JSON value, keys and values; what was found is not quoted."""
+    gates = open_gates(orjson.dumps(value))
+    among = [rule for rule in rules if rule.is_certain and rule.gate in gates]
+    return [rule.name for rule in among if any(True for text in _texts_of(value) for _ in rule.find(text))]
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for inner in value.values():
+            yield from _texts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts_of(inner)
 
 
 def _finds(column: pa.ChunkedArray, rules: Sequence[Rule]) -> dict[str, int]:

@@ -94,7 +94,7 @@ class FileReport:
     """What reading one file found: counts of events by kind, rejected lines with their reasons, the weeks that lines fall in.
 
     The report of a file that has grown counts what is new, and ``weeks`` are those of new lines; ``spans`` are those of the whole file.
-    ``resume`` says where its reading will go on.
+    ``resume`` says where its reading will go on, ``forgotten_count`` how many lines of forgotten people were not landed.
     """
 
     path: Path
@@ -108,6 +108,7 @@ class FileReport:
     has_ids: bool = False
     is_synthetic_time: bool = False
     contentless_count: int = 0
+    forgotten_count: int = 0
     resume: Resume | None = None
 
     @property

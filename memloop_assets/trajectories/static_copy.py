@@ -88,21 +88,36 @@ def copy_log(path: Path, target: Path) -> FileStat:
     return before if is_sure else FileStat(before.byte_count, UNKNOWN, before.inode)
 
 
-def append_tail(content: Path, target: Path, size: int) -> None:
-    """Make a landing copy of ``size`` known bytes hold all of the content, durably.
+def append_tail(content: Path, target: Path, size: int, start: int | None = None) -> None:
+    """Make a landing copy of ``size`` known bytes hold all of the content, durably; with a ``start``, bytes from there are written anew.
 
     What an interrupted append has left behind those bytes is cut off first. A copy that is gone or short is written anew.
     """
-    if not target.is_file() or target.stat().st_size < size:
+    if not is_whole(target, size):
         adopt(content, target)
         return
     with content.open("rb") as reading, target.open("r+b") as writing:
         writing.truncate(size)
-        writing.seek(size)
-        reading.seek(size)
+        writing.seek(size if start is None else start)
+        reading.seek(size if start is None else start)
         _pump(reading, writing)
         writing.flush()
         os.fsync(writing.fileno())
+
+
+def is_whole(copy: Path, size: int) -> bool:
+    """Tell whether a landing copy has all of its known bytes."""
+    return copy.is_file() and copy.stat().st_size >= size
+
+
+def begins_alike(content: Path, copy: Path) -> bool:
+    """Tell whether a landing copy begins with a content, but for lines that were blanked in it: those of forgotten people."""
+    with content.open("rb") as reading, copy.open("rb") as landed:
+        for line in reading:
+            kept = landed.readline()[: len(line)]
+            if kept != line and (len(kept) < len(line) or kept.strip(b" \n")):
+                return False
+    return True
 
 
 def adopt(content: Path, target: Path) -> None:

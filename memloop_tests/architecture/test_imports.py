@@ -41,13 +41,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(WORLD, GROUND | {*ROOMS} | WORLD),
     "client": GROUND | {"routing"},
     "home": GROUND | {*ROOMS},
-    "orchestration": GROUND | {*ROOMS, "home", "orchestration"},
+    "forgetting": GROUND | {*ROOMS, "home"},
+    "orchestration": GROUND | {*ROOMS, "home", "forgetting", "orchestration"},
     "definitions": GROUND | {*ROOMS, "home", "orchestration"},
     "dagster_process": GROUND,
     "benchmark_commands": GROUND | {*ROOMS, "home"},
     "status": GROUND | {*ROOMS, "home"},
     "demo": GROUND | {*ROOMS, "home", "dagster_process"} | WORLD,
-    "cli": GROUND | {*ROOMS, "home", "benchmark_commands", "client", "dagster_process", "demo", "status"} | WORLD,
+    "cli": GROUND
+    | {*ROOMS, "home", "benchmark_commands", "client", "forgetting", "dagster_process", "demo", "status"}
+    | WORLD,
 }
 DOORWAYS_MAY_ALSO = tuple(
     f"{PACKAGE}.orchestration.{name}" for name in ("partitions", "resources", "table_metadata", "week_loop")
@@ -67,6 +70,7 @@ LIBRARY_HOMES: dict[tuple[str, ...], tuple[str, ...]] = {
         "state.py",
         "routing/versions.py",
         "trajectories/log_index.py",
+        "trajectories/forget_index.py",
         "promotion/attempts.py",
         "migrations/",
     ),

@@ -5,18 +5,21 @@ Reads published tables and writes the file; which examples are worth teaching wa
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import orjson
 
 from memloop_assets.datasets.conversations import trim_to_last_answer
+from memloop_assets.datasets.exports.splitting import Side, split_examples
 from memloop_assets.datasets.exports.trainer import Pair, Trainer
 from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, drop_holdout, holdout_keys, with_task_text
 from memloop_assets.datasets.tables import PREFERENCE_PAIRS, SFT_EXAMPLES
-from memloop_assets.errors import BadInput, InputFailed
+from memloop_assets.errors import BadInput, ContractBroken, InputFailed
 from memloop_assets.store import Store, write_atomically
+from memloop_assets.trajectories.secret_rules import RULES, Rule
+from memloop_assets.trajectories.secret_verdict import RULE_NAME, secrets_in
 from memloop_assets.weeks import IsoWeek, weeks_between
 
 Kind = Literal["sft", "preferences"]
@@ -44,19 +47,41 @@ class ExportReport:
     missing_weeks: Sequence[str]
     generations: Mapping[str, str]
     how_to_load: str
+    certain_rule_count: int
+    validation_name: str = ""
+    validation_count: int = 0
+    straddling: Mapping[str, int] = field(default_factory=dict)
 
 
-def export_file(store: Store, kind: Kind, trainer: Trainer, weeks: tuple[IsoWeek, IsoWeek], out: Path) -> ExportReport:
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """The rules of redaction that are on, and which share of the user groups is written apart for validation (None: no split)."""
+
+    rules: Sequence[Rule] = RULES
+    validation_share: float | None = None
+
+
+def export_file(  # noqa: PLR0913, PLR0917  # what, for whom, of when, where to, how
+    store: Store,
+    kind: Kind,
+    trainer: Trainer,
+    weeks: tuple[IsoWeek, IsoWeek],
+    out: Path,
+    how: ExportOptions | None = None,
+) -> ExportReport:
     """Write the examples of a range of weeks as JSON lines, and the card ``<file>.card.md`` beside it.
 
     An example that several weeks hold is written once, of the earliest; a task of the present holdout, or one that nearly repeats it, is
     not written, whatever the tables hold. The same generations give the same bytes. Raises InputFailed where no week of the range can be
-    read, BadInput where ``out`` cannot be a file.
+    read, BadInput where ``out`` cannot be a file, ContractBroken where a certain rule still finds a secret in what would be written:
+    nothing is written then.
     """
+    how = how or ExportOptions()
     if out.is_dir() or not out.parent.is_dir():
         raise BadInput("--out", f"{out.name or out} cannot be written there", "name a file in a folder that exists")
     reading = _Reading(store, kind, weeks)
-    lines: list[bytes] = []
+    written: list[tuple[Mapping[str, str], bytes]] = []
+    secret: Counter[str] = Counter()
     raw_faults: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     for row in reading.rows():
@@ -64,14 +89,17 @@ def export_file(store: Store, kind: Kind, trainer: Trainer, weeks: tuple[IsoWeek
         raw_faults.update([raw_fault] if raw_fault else [])
         faults.update([fault] if fault else [])
         if record is not None:
-            lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+            secret.update(f"{row['week']} {rule}" for rule in secrets_in(record, how.rules))
+            written.append((row, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)))
+    _refuse_secrets(out.name, secret)
+    sides, straddling = _split(store, KINDS[kind], written, how.validation_share)
     report = ExportReport(
         kind=kind,
         trainer=trainer.name,
         file_name=out.name,
         weeks=f"{weeks[0]}..{weeks[1]}",
         example_count=reading.example_count,
-        written_count=len(lines),
+        written_count=len(sides["training"]),
         raw_faults=dict(sorted(raw_faults.items())),
         faults=dict(sorted(faults.items())),
         duplicate_count=reading.duplicate_count,
@@ -79,10 +107,49 @@ def export_file(store: Store, kind: Kind, trainer: Trainer, weeks: tuple[IsoWeek
         missing_weeks=reading.missing,
         generations=reading.generations,
         how_to_load=trainer.how_to_load(kind, out.name),
+        certain_rule_count=sum(rule.is_certain for rule in how.rules),
+        validation_name="" if how.validation_share is None else validation_path(out).name,
+        validation_count=len(sides["validation"]),
+        straddling=straddling,
     )
-    write_atomically(out, b"".join(lines))
+    write_atomically(out, b"".join(sides["training"]))
+    if how.validation_share is not None:
+        write_atomically(validation_path(out), b"".join(sides["validation"]))
     write_atomically(out.with_name(f"{out.name}.card.md"), card_of(report).encode())
     return report
+
+
+def validation_path(out: Path) -> Path:
+    """Return where the examples for validation are written: ``train.validation.jsonl`` beside ``train.jsonl``."""
+    return out.with_name(f"{out.stem}.validation{out.suffix}")
+
+
+def _refuse_secrets(file_name: str, found: Counter[str]) -> None:
+    if found:
+        weeks = sorted({name.split()[0] for name in found})
+        listed = ", ".join(f"{count} x {name}" for name, count in sorted(found.items()))
+        raise ContractBroken(
+            file_name,
+            f"{RULE_NAME}: {listed}; nothing was written",
+            f"memloop backfill {weeks[0]}..{weeks[-1]}, which redacts these weeks by the rules that are on now",
+        )
+
+
+def _split(
+    store: Store, table: str, written: Sequence[tuple[Mapping[str, str], bytes]], share: float | None
+) -> tuple[Mapping[Side, list[bytes]], Mapping[str, int]]:
+    """Return the lines of each side, and how many examples are on neither, by reason."""
+    sides: dict[Side, list[bytes]] = {"training": [], "validation": []}
+    if share is None:
+        sides["training"] = [line for _, line in written]
+        return sides, {}
+    straddling: Counter[str] = Counter()
+    for (_, line), side in zip(written, split_examples(store, table, [row for row, _ in written], share), strict=True):
+        if side in sides:
+            sides[side].append(line)
+        else:
+            straddling[side] += 1
+    return sides, dict(sorted(straddling.items()))
 
 
 def _write_row(
@@ -147,10 +214,15 @@ class _Reading:
 def report_lines(report: ExportReport) -> Iterator[str]:
     """Yield what an export did, as lines of text for people."""
     total = report.example_count
+    trainable = total - sum(report.faults.values())
     yield f"{report.file_name}: {report.written_count:,} of {total:,} examples written for {report.trainer}, {report.weeks}"
+    if report.validation_name:
+        yield f"  {report.validation_name}: {report.validation_count:,} more, of other users, tasks and sessions"
+        if report.straddling:
+            yield f"  on neither side{_listed(report.straddling)}"
     if report.raw_faults != report.faults:
         yield f"  trainable as logged: {total - sum(report.raw_faults.values()):,} of {total:,}{_listed(report.raw_faults)}"
-        yield f"  trimmed to the last answer: {report.written_count:,} of {total:,}{_listed(report.faults)}"
+        yield f"  trimmed to the last answer: {trainable:,} of {total:,}{_listed(report.faults)}"
     elif report.faults:
         yield f"  not trainable{_listed(report.faults)}"
     if report.duplicate_count:
@@ -177,6 +249,8 @@ def card_of(report: ExportReport) -> str:
         + (f"; could not be read: {', '.join(report.missing_weeks)}" if report.missing_weeks else ""),
         f"- filters: {filters[report.kind]}; each conversation once; tasks of the holdout benchmark left out",
         f"- left out: {report.duplicate_count} repeats of an earlier week, {report.holdout_excluded_count} of the holdout or near it",
+        f"- secrets: none of {report.certain_rule_count} certain rules of redaction finds one in the file",
+        *_split_lines(report),
         f"- not trainable as logged: {sum(report.raw_faults.values())}{_listed(report.raw_faults)}",
         f"- not trainable as written: {sum(report.faults.values())}{_listed(report.faults)}",
         "- tool definitions: not logged, so not in the file; add them where your trainer's template needs them",
@@ -192,6 +266,14 @@ def card_of(report: ExportReport) -> str:
         *(f"| {name} | `{generation}` |" for name, generation in sorted(report.generations.items())),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _split_lines(report: ExportReport) -> Iterator[str]:
+    if report.validation_name:
+        yield (
+            f"- validation: {report.validation_count} more rows in {report.validation_name}; no user group, task or session is on both "
+            f"sides; on neither: {sum(report.straddling.values())}{_listed(report.straddling)}"
+        )
 
 
 def _listed(faults: Mapping[str, int]) -> str:
