@@ -1,10 +1,10 @@
 """Whether a backfill that is killed at random moments ends as one that nobody disturbed: SIGKILL, again and again, seeded.
 
-Homes of one simulated world are backfilled by `memloop backfill`, process and Dagster included. A first one in peace, which gives the hashes.
-In the others every backfill is killed up to a second after it has printed a number of lines, both drawn, and started again, until one has
-ended before its moment; then the next home, until so many kills have struck a run. Prints where each struck (the last event that Dagster has
-of the run; one that struck before or after it is told and not counted), and of each home at its end: kills, runs that hang in Dagster, and
-whether manifests, ledger and champion are those of the first. Ends with status 1 where a run hangs or a hash differs.
+Homes of one simulated world are backfilled by `memloop backfill`, process and Dagster included. A first one in peace, which gives the
+hashes. In the others every backfill is killed up to a second after it has printed a number of lines, both drawn, and started again, until
+one has ended before its moment; then the next home, until so many kills have struck a run. Prints where each struck (the last event that
+Dagster has of the run; one that struck before or after it is told and not counted), and of each home at its end: kills, runs that hang in
+Dagster, and whether manifests, ledger and champion are those of the first. Ends with status 1 where a run hangs or a hash differs.
 
 Not measured: a machine that loses its power (what the kernel had not written is not lost here), and kills of the UI's own runs.
 

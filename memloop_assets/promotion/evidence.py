@@ -118,10 +118,11 @@ def gather_week(week: IsoWeek, sources: Sources, now: datetime) -> Gathered:
         reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
         cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
     is_first = week <= sources.first_week
+    is_decided = sources.ledger.decision_of(week) is not None
     has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
     evidence = WeekEvidence(
         week=week,
-        is_closed=week.is_closed(now),
+        is_closed=is_decided or week.is_closed(now),  # a clock that was set back opens no decided week again
         is_first_week=is_first,
         missing_predecessor=None if has_predecessor else week.shift(-1),
         failed_inputs=tuple(reading.failed),
