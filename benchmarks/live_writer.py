@@ -214,6 +214,10 @@ class Reading:
             )
             self.counts["sensor runs"] += 1
             self.counts["sensor runs refused or failed"] += not done.success
+            for event in done.filter_events(lambda event: event.is_step_failure):
+                error = event.step_failure_data.error
+                said = (error.cause or error).message.strip().splitlines() if error else []
+                print(f"  sensor run of {request.partition_key}: {event.step_key}: {said[:1]}", flush=True)
         return bool(requests)
 
     def _look_for_half_lines(self) -> None:
