@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -21,7 +22,7 @@ from memloop_assets.trajectories.sources import ReadOptions
 from memloop_assets.weeks import IsoWeek, weeks_between
 from memloop_tests.scenario import attempt, open_at, run_weeks_through_dagster, tick_sensor, write_settings
 from memloop_tests.trajectories.histories import STEPS, Fleet, Step, append, without_files
-from memloop_tests.trajectories.samples import NOON, after
+from memloop_tests.trajectories.samples import NOON, WEEK
 
 HISTORIES = int(os.environ.get("MEMLOOP_HISTORIES", "2"))
 TABLES = (
@@ -39,12 +40,13 @@ ASSETS = ("benchmark_suite", *TABLES)
 
 
 def line_of_attempt(number: int, minutes: float) -> bytes:
-    """Return one of the four lines of an attempt, stamped whenever; every ninth line cannot be read."""
+    """Return one of the four lines of an attempt that runs on over the end of a week; every ninth line cannot be read."""
     attempt_number, place = divmod(number, 4)
     arm, reward = list(ARMS)[attempt_number % 2], (attempt_number % 5) / 4
     told = attempt(NOON, attempt_number, f"Request {attempt_number % 3}", arm=arm, reward=reward)[place]
     kind = {"type": "odd", "n": number} if number % 9 == 8 else {}
-    return json.dumps({**told, **kind, "timestamp": after(minutes).isoformat()}).encode() + b"\n"
+    at = WEEK.end + timedelta(minutes=minutes, days=-1 if place < 2 else 0)
+    return json.dumps({**told, **kind, "timestamp": at.isoformat()}).encode() + b"\n"
 
 
 @dataclass
