@@ -70,7 +70,7 @@ def run_range(first: str, last: str, *, is_dry_run: bool = False, may_resume: bo
             raise_on_error=False,
         )
     for event in result.filter_events(lambda event: event.is_step_failure):
-        print(f"memloop: {event.step_key}: {why_failed(event)}", file=sys.stderr)
+        print(f"memloop: {why_failed(event)}", file=sys.stderr)
     return result.success
 
 
@@ -81,7 +81,7 @@ def why_failed(event: dg.DagsterEvent) -> str:
         cause = cause.cause
     if cause is not None:
         return str(cause.message.partition(": ")[2].strip())
-    return whole.to_string() if whole else "Dagster does not say why"
+    return f"{event.step_key}: {whole.to_string() if whole else 'Dagster does not say why'}"
 
 
 def main() -> int:
