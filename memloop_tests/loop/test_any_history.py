@@ -92,10 +92,20 @@ def backfill(fleet: Fleet, draw: random.Random) -> None:
         fleet.run(first, last)
 
 
+def run_on(fleet: Fleet, draw: random.Random) -> None:
+    """Let the sensor see the first half of an attempt before the second, which lies in the week after, is written."""
+    for whole_in in (2, 0):
+        while len(fleet.lines) % 4 != whole_in:
+            fleet.lines.append(fleet.make(len(fleet.lines), len(fleet.lines)))
+            fleet.write(fleet.lines[-1])
+        fleet.ingest()
+        tick(fleet, draw)
+
+
 def history(draw: random.Random) -> list[Step]:
-    """Return random steps between appends, in which the sensor ticks and a backfill runs at least once before the last lines come."""
-    drawn = draw.choices([*STEPS, tick, backfill], k=8)
-    return [append, append, *drawn[:3], tick, append, *drawn[3:6], backfill, append, *drawn[6:]]
+    """Return random steps between appends; a backfill and ticks of the sensor are among them before the last lines come."""
+    drawn = draw.choices([*STEPS, tick, backfill, run_on], k=7)
+    return [append, append, *drawn[:3], append, *drawn[3:6], backfill, append, *drawn[6:], run_on]
 
 
 def mend(loop: Loop, home: Home, weeks: list[IsoWeek]) -> None:
