@@ -14,7 +14,6 @@ from pathlib import Path
 import dagster as dg
 
 from memloop_assets import errors
-from memloop_assets.dagster_process import NOTHING_RAN
 from memloop_assets.disk_faults import naming_disk_faults
 from memloop_assets.errors import MemloopError
 from memloop_assets.orchestration.own_runs import (
@@ -34,6 +33,7 @@ from memloop_assets.orchestration.run_tags import range_tags
 from memloop_assets.orchestration.week_loop import PROGRESS
 from memloop_assets.settings import find_home
 
+_NOTHING_RAN = 2
 _NAMED = frozenset(name for name, kind in vars(errors).items() if isinstance(kind, type))
 
 
@@ -98,7 +98,7 @@ def main() -> int:
             )
     except MemloopError as error:
         print(f"memloop: {error}", file=sys.stderr)
-        return NOTHING_RAN
+        return _NOTHING_RAN
     finally:
         printer.finish()
     return 0 if is_well else 1
