@@ -75,8 +75,9 @@ class _Reading:
         label = f"{name} {week}" if week else name
 
         def read() -> pa.Table:
-            rows = self.sources.store.read(name, week)
-            self.inputs[label] = str(self.sources.store.manifest(name, week)["generation"])
+            pinned = str(self.sources.store.manifest(name, week)["generation"])  # what is recorded is what was read
+            rows = self.sources.store.read(name, week, generation=pinned)
+            self.inputs[label] = pinned
             return rows
 
         return self.attempt(label, read)
