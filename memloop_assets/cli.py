@@ -20,6 +20,7 @@ from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill,
 from memloop_assets.datasets.exports.catalogue import TRAINERS
 from memloop_assets.datasets.exports.training_file import KINDS, ExportOptions, export_file, report_lines
 from memloop_assets.demo import run_demo
+from memloop_assets.disk_faults import find_disk_fault, is_of_home, naming_disk_faults
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.forgetting import find_person, forget_lines
 from memloop_assets.home import Home, open_home_now
@@ -49,15 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build_parser().parse_args(argv)
         folder = Path(arguments.home).resolve() if arguments.home else find_home(os.environ, Path.cwd())
-        return int(arguments.run(arguments, folder))
+        with naming_disk_faults(folder):
+            return int(arguments.run(arguments, folder))
     except MemloopError as error:
         print(f"memloop: {error}", file=sys.stderr)
-    except OSError as error:
-        named = f" {error.filename}" if error.filename else ""
-        print(
-            f"memloop:{named}: {error.strerror or error}. Fix: check the path, its permissions and the disk",
-            file=sys.stderr,
-        )
     return 1
 
 
@@ -172,14 +168,17 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
             shaped = replace(options, format=sniff(path)) if options.format == AUTO else options
             report = home.landing.ingest(path, shaped) if home else check_file(path, shaped)
         except (MemloopError, OSError) as error:
+            if is_of_home(error):
+                raise  # no other file would fare better
             faults += 1
-            print(f"{name}: {error}", file=sys.stderr)
+            print(f"{name}: {find_disk_fault(error, path) or error}", file=sys.stderr)
             continue
         reports.append(report)
         _print_report(report, rules)
     weeks = sorted({week for report in reports for week in report.weeks})
+    if home:
+        _place_first_week(home, weeks)
     if weeks and home:
-        _place_first_week(home, weeks[0])
         shortage = shortage_of(home.places.benchmark_suite)
         if shortage:
             print(f"note: {shortage}")
@@ -205,13 +204,14 @@ def _print_report(report: FileReport, rules: Sequence[Rule]) -> None:
             print(f"  note: {missing}")
 
 
-def _place_first_week(home: Home, earliest: IsoWeek) -> None:
-    """Set the first week with the first ingest; tell how to widen it where older lines arrive later."""
-    if home.settings.first_week is None and not home.store.weeks("session_logs"):
-        write_first_week(home.settings.home, earliest)
-    elif earliest < home.first_week:
+def _place_first_week(home: Home, weeks: Sequence[IsoWeek]) -> None:
+    """Set the first week with the first ingest, or with the one that finishes it; tell how to widen it where older lines arrive later."""
+    landed = home.landing.weeks()
+    if home.settings.first_week is None and landed and not home.store.weeks("session_logs"):
+        write_first_week(home.settings.home, landed[0])
+    elif weeks and weeks[0] < home.first_week:
         print(
-            f'note: {earliest} lies before the first week {home.first_week}; kept. Fix: first_week = "{earliest}" in memloop.toml'
+            f'note: {weeks[0]} lies before the first week {home.first_week}; kept. Fix: first_week = "{weeks[0]}" in memloop.toml'
         )
 
 
@@ -263,7 +263,7 @@ def _status(_arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _ui(arguments: argparse.Namespace, folder: Path) -> int:
-    load_settings(folder, os.environ)
+    _open(folder).state.close()  # what Dagster would tell in many lines is said here in one
     become_ui(folder, arguments.port, os.environ)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from memloop_assets.errors import BadInput
+from memloop_assets.store import write_atomically
 from memloop_assets.weeks import IsoWeek
 
 NOTHING_RAN = 2
-"""Exit status of a backfill whose weeks were refused, after one line that says why."""
+"""Exit status of a backfill that ended before its run did, after one line that says why: refused weeks, a fault of the disk."""
 
 _INSTANCE_FILE = "dagster.yaml"
 
@@ -23,9 +24,7 @@ def prepare_instance(home: Path) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     target = home / _INSTANCE_FILE
     if not target.exists():
-        target.write_text(
-            resources.files("memloop_assets").joinpath("dagster_instance.yaml").read_text(encoding="utf-8")
-        )
+        write_atomically(target, resources.files("memloop_assets").joinpath("dagster_instance.yaml").read_bytes())
     return {"DAGSTER_HOME": str(home), "MEMLOOP_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
 
 

@@ -10,6 +10,7 @@
     │   ├── CorruptData      bytes on disk that no longer match their recorded hash
     │   └── WriterConflict   two writers of the same week at once
     ├── BadCheckpoint        a router checkpoint that cannot be loaded
+    ├── DiskFault            a file that the system would not read or write: a full disk, a read-only home, a failing device
     └── LedgerConflict       a compare-and-set on the ledger that lost its race
 
 Each is built from facts: the thing, the culprit, the fix. Nothing but errors belongs here.
@@ -65,6 +66,10 @@ class WriterConflict(TableError):
 
 class BadCheckpoint(MemloopError):
     """A router checkpoint that is missing, altered or of an unknown format."""
+
+
+class DiskFault(MemloopError):
+    """A file or folder that the system would not read or write."""
 
 
 class LedgerConflict(MemloopError):

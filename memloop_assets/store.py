@@ -182,6 +182,9 @@ class Store:
             pointer = (self._folder(name, week) / _POINTER).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            culprit = f"its pointer {_POINTER} cannot be read ({error.strerror})"
+            raise CorruptData(_label(name, week), culprit, _again(name)) from error
         if not _GENERATION.fullmatch(pointer):
             raise CorruptData(_label(name, week), f"its pointer {_POINTER} names no generation", _again(name))
         return pointer.decode()
@@ -192,7 +195,7 @@ class Store:
             return str(json.loads((self._folder(name, week) / _FAILED).read_bytes())["error"])
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             return "its failure record cannot be read"
 
     def record_failure(self, name: str, week: IsoWeek | None, error: MemloopError) -> None:

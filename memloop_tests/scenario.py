@@ -21,6 +21,8 @@ from memloop_assets.benchmarks.long_table import import_long_table
 from memloop_assets.benchmarks.suite import save_suite
 from memloop_assets.definitions import defs
 from memloop_assets.home import Home, open_home
+from memloop_assets.orchestration.resources import MemloopHome
+from memloop_assets.orchestration.sensors import new_log_lines
 from memloop_assets.simulate import ARMS, World, write_benchmark, write_logs
 from memloop_assets.status import WEEKLY_TABLES
 from memloop_assets.trajectories.sources import ReadOptions, find_logs
@@ -117,9 +119,12 @@ def run_weeks_through_dagster(  # noqa: PLR0913  # a run has this many sides
     assets: Sequence[str] | None = None,
     instance: dg.DagsterInstance | None = None,
     ops: Mapping[str, Any] | None = None,
+    job: str = "weekly_loop",
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Run the weekly loop (or some of its assets) over a range of weeks in one run of this process, the clock frozen."""
-    tags = {
+    """Run the weekly loop (or another job, or some assets) over a range of weeks in one run of this process, the clock frozen."""
+    all_tags = {
+        **(tags or {}),
         "dagster/asset_partition_range_start": first.key,
         "dagster/asset_partition_range_end": (last or first).key,
     }
@@ -129,13 +134,24 @@ def run_weeks_through_dagster(  # noqa: PLR0913  # a run has this many sides
         "ops": ops or {},
     }
     logging.getLogger("memloop.progress").setLevel(logging.WARNING)
-    return defs.resolve_job_def("weekly_loop").execute_in_process(
+    return defs.resolve_job_def(job).execute_in_process(
         instance=instance or dg.DagsterInstance.ephemeral(),
-        tags=tags,
+        tags=all_tags,
         asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
         run_config=config,
         raise_on_error=False,
     )
+
+
+def tick_sensor(folder: Path, instance: dg.DagsterInstance) -> tuple[list[dg.RunRequest], str]:
+    """Tick the sensor ``new_log_lines`` once, as the daemon does: what is asked for, and what is said where nothing is."""
+    context = dg.build_sensor_context(
+        instance=instance,
+        repository_def=defs.get_repository_def(),
+        resources={"home": MemloopHome(folder=str(folder), frozen_now=LONG_AFTER)},
+    )
+    data = new_log_lines.evaluate_tick(context)
+    return list(data.run_requests or []), data.skip_message or ""
 
 
 def manifests(home: Home) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.cli import main
 from memloop_assets.settings import load_settings
 from memloop_assets.simulate import write_benchmark
+from memloop_assets.trajectories.sources import ReadOptions
 from memloop_assets.weeks import IsoWeek
 from memloop_tests.scenario import (
     FIRST,
@@ -238,6 +239,17 @@ def test_a_backfill_in_a_process_of_its_own_gives_what_this_process_gave(tmp_pat
     assert manifests(home).items() <= manifests(whole).items()
     assert len(manifests(home)) == 24
     assert ledger_of(home) == ledger_of(whole)[:2]
+
+
+def test_a_first_ingest_that_was_stopped_midway_sets_the_first_week_to_its_earliest_line_once_finished(
+    tmp_path: Path,
+) -> None:
+    home, logs = tmp_path / "home", tmp_path / "logs"
+    early = small_log(logs, FIRST.shift(-2))
+    open_at(home).landing.ingest(early, ReadOptions())  # landed, and the command was killed before it could say so
+    small_log(logs, FIRST)
+    assert memloop(home, "ingest", logs) == 0
+    assert load_settings(home, {}).first_week == FIRST.shift(-2)
 
 
 def test_weeks_that_are_not_offered_are_one_line_and_run_nothing(tmp_path: Path) -> None:

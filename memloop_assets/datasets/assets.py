@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 import pyarrow.compute as pc
 
+from memloop_assets.datasets.graded import GradedWeek
 from memloop_assets.datasets.leakage import HoldoutKeys, NearHoldout, holdout_keys, no_holdout_overlap
 from memloop_assets.datasets.preferences import build_preference_pairs, read_trials
 from memloop_assets.datasets.samples import build_router_samples
@@ -39,9 +40,9 @@ def sft_examples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.Mat
     near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
-        holdout, inputs = _week_inputs(opened.store, week)
-        told, near_count = near.drop(opened.store.read("trajectories", week))
-        rows, counts = build_sft_examples(told, opened.store.read("trajectory_quality", week), holdout)
+        graded, holdout, inputs = _week_inputs(opened.store, week)
+        told, near_count = near.drop(graded.trajectories())
+        rows, counts = build_sft_examples(told, graded.quality(), holdout)
         counts["holdout_near_duplicate_count"] = near_count
         shown = _left_out(counts, "known_failure_count", "low_quality_count", "wrong_context_count")
         return Built(rows, inputs, rules=[no_holdout_overlap(holdout), secretless], metadata=shown)
@@ -93,9 +94,9 @@ def router_samples(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.M
     near = NearHoldout(opened.store)
 
     def build(week: IsoWeek) -> Built:
-        holdout, inputs = _week_inputs(opened.store, week)
-        told, near_count = near.drop(opened.store.read("trajectories", week))
-        rows, counts = build_router_samples(told, opened.store.read("trajectory_quality", week), holdout)
+        graded, holdout, inputs = _week_inputs(opened.store, week)
+        told, near_count = near.drop(graded.trajectories())
+        rows, counts = build_router_samples(told, graded.quality(), holdout)
         counts["holdout_near_duplicate_count"] = near_count
         numbers = {"arm_count": len(pc.unique(rows["arm"])), "mean_reward": pc.mean(rows["reward"]).as_py()}
         shown = {**_left_out(counts, "no_reward_count"), **known(numbers)}
@@ -148,10 +149,7 @@ def _left_out(counts: Mapping[str, int], *charted: str) -> dict[str, MetadataVal
     return {**numbers, "left_out": dg.MetadataValue.md(listed or "none")}
 
 
-def _week_inputs(store: Store, week: IsoWeek) -> tuple[HoldoutKeys, dict[str, str]]:
-    inputs = {
-        **store.input_of("trajectories", week),
-        **store.input_of("trajectory_quality", week),
-        **store.input_of("benchmark_suite", None),
-    }
-    return holdout_keys(store.read("benchmark_suite", None)), inputs
+def _week_inputs(store: Store, week: IsoWeek) -> tuple[GradedWeek, HoldoutKeys, dict[str, str]]:
+    graded = GradedWeek.pin(store, week)
+    inputs = {**graded.inputs, **store.input_of("benchmark_suite", None)}
+    return graded, holdout_keys(store.read("benchmark_suite", None)), inputs

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from memloop_assets.datasets.conversations import Chat, is_same_prompt, split_prompt, to_training_chat
+from memloop_assets.datasets.graded import GradedWeek
 from memloop_assets.datasets.leakage import HoldoutKeys, drop_holdout
 from memloop_assets.datasets.supervised import TEACHING_ORIGINS
 from memloop_assets.datasets.tables import PREFERENCE_PAIRS
@@ -63,13 +64,15 @@ def read_trials(
     week the holdout took out. A trajectory read in two weeks counts in the earlier one. Raises InputFailed where the last week is missing.
     """
     missing: list[str] = []
-    this_week, excluded = drop_holdout(_judged(store, window[-1]), holdout)
+    graded = GradedWeek.pin(store, window[-1])
+    this_week, excluded = drop_holdout(_judged(graded), holdout)
     tasks = this_week["task_key"].combine_chunks()
-    parts, inputs = [_with_grades(store, window[-1], this_week)], _inputs_of(store, window[-1])
+    parts, inputs = [_with_grades(graded, this_week)], dict(graded.inputs)
     for week in window[:-1]:
         try:
-            rows, read = _judged(store, week, tasks), _inputs_of(store, week)
-            parts.append(_with_grades(store, week, rows))
+            earlier = GradedWeek.pin(store, week)
+            parts.append(_with_grades(earlier, _judged(earlier, tasks)))
+            read = dict(earlier.inputs)
         except TableError:  # an earlier week only adds sides: a hole in it is no reason to lose this week's pairs
             read = dict.fromkeys((f"{name} {week}" for name in _INPUTS), MISSING)
             missing += read
@@ -90,9 +93,9 @@ def build_preference_pairs(week: IsoWeek, rows: pa.Table, settings: DatasetSetti
     return PREFERENCE_PAIRS.table(pairs), dict(counts)
 
 
-def _judged(store: Store, week: IsoWeek, tasks: pa.Array | None = None) -> pa.Table:
+def _judged(graded: GradedWeek, tasks: pa.Array | None = None) -> pa.Table:
     """Return a week's teaching trajectories with a known reward and a task, of the given tasks alone where they are given."""
-    narrow = store.read("trajectories", week, ["task_key", "task_text", "origin", "reward"])
+    narrow = graded.trajectories(["task_key", "task_text", "origin", "reward"])
     wanted = pc.and_(
         pc.is_in(narrow["origin"], pa.array(TEACHING_ORIGINS, pa.large_string())), pc.is_valid(narrow["reward"])
     )
@@ -102,18 +105,14 @@ def _judged(store: Store, week: IsoWeek, tasks: pa.Array | None = None) -> pa.Ta
     places = pa.array(range(narrow.num_rows), pa.int64()).filter(wanted.combine_chunks())
     if not len(places):  # the wide columns of a week without any such task are never read
         return TRAJECTORIES.table([]).select(_TRIAL_COLUMNS)
-    return store.read("trajectories", week, _TRIAL_COLUMNS).take(places)
+    return graded.trajectories(_TRIAL_COLUMNS).take(places)
 
 
-def _inputs_of(store: Store, week: IsoWeek) -> dict[str, str]:
-    return {label: generation for name in _INPUTS for label, generation in store.input_of(name, week).items()}
-
-
-def _with_grades(store: Store, week: IsoWeek, rows: pa.Table) -> pa.Table:
-    graded = store.read("trajectory_quality", week, ["trajectory_id", "quality_tier"])
-    places = pc.index_in(rows["trajectory_id"], value_set=graded["trajectory_id"].combine_chunks())
+def _with_grades(graded: GradedWeek, rows: pa.Table) -> pa.Table:
+    grades = graded.quality(["trajectory_id", "quality_tier"])
+    places = pc.index_in(rows["trajectory_id"], value_set=grades["trajectory_id"].combine_chunks())
     columns = {name: rows[name] for name in _TRIAL_COLUMNS}
-    return pa.table({**columns, "quality_tier": graded["quality_tier"].take(places)})
+    return pa.table({**columns, "quality_tier": grades["quality_tier"].take(places)})
 
 
 def _trials_by_task(rows: pa.Table, counts: Counter[str]) -> dict[str, list[Trial]]:

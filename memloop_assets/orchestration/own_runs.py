@@ -28,6 +28,7 @@ from memloop_assets.weeks import IsoWeek, weeks_between
 HOST_TAG, PROCESS_TAG = "memloop/host", "memloop/process"
 FINGERPRINT_TAG, FINISHED_TAG = "memloop/fingerprint", "memloop/finished"
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_LEFT_BY_DEAD = [dg.DagsterRunStatus.NOT_STARTED, *UNFINISHED]
 _STOPPED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _KILLED = "Its process ended before the run did: it was killed, or the machine stopped."
 
@@ -58,7 +59,7 @@ def own_tags() -> dict[str, str]:
 
 def close_dead_runs(instance: dg.DagsterInstance, home: Home) -> list[dg.DagsterRun]:
     """Mark every unfinished run of an earlier backfill of this host as failed and report its weeks; the caller holds the lock."""
-    mine = dg.RunsFilter(tags={HOST_TAG: socket.gethostname()}, statuses=UNFINISHED)
+    mine = dg.RunsFilter(tags={HOST_TAG: socket.gethostname()}, statuses=_LEFT_BY_DEAD)
     dead = list(instance.get_runs(mine))
     for run in dead:
         instance.report_run_failed(run, _KILLED)

@@ -32,8 +32,10 @@ def offered_week(text: str) -> IsoWeek:
     """Return a week that people typed, once Dagster offers it as a partition; raises BadWeek otherwise."""
     week = IsoWeek.parse(text)
     if not WEEKS.has_partition_key(week.key):
-        last = IsoWeek.parse(str(WEEKS.get_last_partition_key()))
-        raise BadWeek(
-            "week", f"{week} is not offered", f"use {FIRST_WEEK} to {last}, or set first_week in memloop.toml"
-        )
+        newest = WEEKS.get_last_partition_key()
+        if newest is None:
+            culprit = f"{week} is not offered, for the clock stands before the first week {FIRST_WEEK}"
+            raise BadWeek("week", culprit, "set the clock right, or first_week in memloop.toml")
+        fix = f"use {FIRST_WEEK} to {IsoWeek.parse(newest)}, or set first_week in memloop.toml"
+        raise BadWeek("week", f"{week} is not offered", fix)
     return week

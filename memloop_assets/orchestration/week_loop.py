@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from memloop_assets import __version__
 from memloop_assets.contracts import TableContract
-from memloop_assets.errors import LedgerConflict, MemloopError, WriterConflict
+from memloop_assets.disk_faults import naming_disk_faults
+from memloop_assets.errors import DiskFault, LedgerConflict, MemloopError, WriterConflict
 from memloop_assets.home import Home
 from memloop_assets.orchestration.fault_reports import report_fault
 from memloop_assets.orchestration.partitions import WEEKS
@@ -91,14 +92,16 @@ def run_weeks(
 ) -> dg.MaterializeResult:
     """Build and publish each week of the run in order, and report each with its own numbers.
 
-    Raises WriterConflict or LedgerConflict where another process writes the same week, and what ``build`` raises besides MemloopErrors.
+    Raises WriterConflict or LedgerConflict where another process writes the same week, DiskFault, and what ``build`` raises besides
+    MemloopErrors.
     """
     reported: dict[str, Mapping[str, MetadataValue]] = {}
     is_finished = False
     try:
         for number, key in enumerate(context.partition_keys, start=1):
             week = IsoWeek.parse(key)
-            metadata = _run_week(home, contract, week, build)
+            with naming_disk_faults(home.places.data):
+                metadata = _run_week(home, contract, week, build)
             context.add_asset_metadata(metadata, partition_key=key)
             reported[key] = metadata
             outcome = str(metadata.get("error") or f"{metadata['dagster/row_count']:,} rows")
@@ -133,7 +136,7 @@ def _run_week(
         provenance = Provenance(built.inputs, __version__, config_hash(*built.config), built.seed)
         publication = home.store.publish(contract, week, built.table, provenance, built.rules)
         after = built.after(publication) if built.after else {}
-    except (WriterConflict, LedgerConflict):
+    except (WriterConflict, LedgerConflict, DiskFault):
         raise
     except MemloopError as error:
         told = redact_error(error)

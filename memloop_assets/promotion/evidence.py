@@ -78,8 +78,9 @@ class _Reading:
         label = f"{name} {week}" if week else name
 
         def read() -> pa.Table:
-            rows = self.sources.store.read(name, week)
-            self.inputs[label] = str(self.sources.store.manifest(name, week)["generation"])
+            pinned = str(self.sources.store.manifest(name, week)["generation"])  # what is recorded is what was read
+            rows = self.sources.store.read(name, week, generation=pinned)
+            self.inputs[label] = pinned
             return rows
 
         return self.attempt(label, read)
@@ -120,11 +121,12 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
             )
             compared = replace(compared, logged=logged)
     is_first = week <= sources.first_week
+    is_decided = sources.ledger.decision_of(week) is not None
     has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
     look = _look_number(week, version, challenger_version, suite, reading)
     evidence = WeekEvidence(
         week=week,
-        is_closed=week.is_closed(now),
+        is_closed=is_decided or week.is_closed(now),  # a clock that was set back opens no decided week again
         is_first_week=is_first,
         missing_predecessor=None if has_predecessor else week.shift(-1),
         failed_inputs=tuple(reading.failed),

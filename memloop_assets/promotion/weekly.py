@@ -76,11 +76,11 @@ def record_first_decision(decided: DecidedWeek, sources: Sources, evidence_hash:
 
     An open week is not recorded, and where a first decision stands nothing moves. Raises LedgerConflict where another writer was faster.
     """
-    if not decided.week.is_closed(now):
-        return "The week is open: nothing was recorded."
     standing = sources.ledger.decision_of(decided.week)
     if standing is not None:
         return f"The first decision stands: {standing.action}. {standing.reason}"
+    if not decided.week.is_closed(now):
+        return "The week is open: nothing was recorded."
     sources.ledger.append_decision(
         decided.week,
         decided.decision.outcome,

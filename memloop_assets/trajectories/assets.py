@@ -103,10 +103,9 @@ def trajectory_quality(context: dg.AssetExecutionContext, home: MemloopHome) -> 
     opened = home.open()
 
     def build(week: IsoWeek) -> Built:
-        graded = [
-            (row, grade_trajectory(SimpleNamespace(**row)))
-            for row in opened.store.read("trajectories", week).drop(_UNGRADED).to_pylist()
-        ]
+        inputs = opened.store.input_of("trajectories", week)
+        read = opened.store.read("trajectories", week, generation=inputs[f"trajectories {week}"])
+        graded = [(row, grade_trajectory(SimpleNamespace(**row))) for row in read.drop(_UNGRADED).to_pylist()]
         table = TRAJECTORY_QUALITY.table(
             quality_row(row["trajectory_id"], grade, week, RULE_NUMBER) for row, grade in graded
         )
@@ -116,7 +115,7 @@ def trajectory_quality(context: dg.AssetExecutionContext, home: MemloopHome) -> 
         metadata["failed_although_high_count"] = sum(g.tier == "HIGH" and r["is_known_failure"] for r, g in graded)
         return Built(
             table,
-            opened.store.input_of("trajectories", week),
+            inputs,
             config=(RULE_NUMBER,),
             metadata={**metadata, "tiers": picture(drawn, "quality tiers")},
         )

@@ -49,7 +49,8 @@ def sniff(path: Path) -> str:
     """Return the name of the format that a file's first lines show; raises BadInput where they show none, or more than one.
 
     A file without any content is native: there is nothing to read wrongly. So is a file of JSON lines that shows nothing known: its
-    lines are then quarantined, each with its reason.
+    lines are then quarantined, each with its reason. A first line that is still being written shows nothing yet and is refused: read as
+    native now, it would stay in quarantine and be read once more, in its own format, when it is whole.
     """
     head = read_head(path, _BYTES).removeprefix(b"\xef\xbb\xbf")
     lines = [line for raw in head.split(b"\n") if (line := raw.strip(b" \t\r"))][:_LINES]
@@ -66,6 +67,8 @@ def sniff(path: Path) -> str:
     shown = {name for found in objects for name, is_shown in _SIGNS.items() if is_shown(found)}
     if len(shown) > 1:
         raise BadInput("log format", f"the lines look like {' and '.join(sorted(shown))}", _FIX)
+    if not objects and b"\n" not in head:
+        raise BadInput("log format", "its first line is not whole yet", f"ingest it again once it is, or {_FIX}")
     if not shown and _JSON_LINES.search(path.name):
         return "native"
     if not shown:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from memloop_assets.disk_faults import is_of_home
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.trajectories.landing import Landing, place_of
 from memloop_assets.trajectories.log_index import reading_of
@@ -52,6 +53,8 @@ def land_changes(
         try:
             watched.reports.append(landing.ingest(_readable(path), options))
         except (MemloopError, OSError) as error:
+            if is_of_home(error):
+                raise  # no other file would fare better
             watched.faults.append(f"{os.fsencode(path.name).decode('utf-8', 'backslashreplace')}: {error}")
     return watched
 

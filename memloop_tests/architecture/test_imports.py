@@ -18,6 +18,7 @@ Rule = Callable[[Tree], Iterator[str]]
 GROUND = {
     "",
     "contracts",
+    "disk_faults",
     "errors",
     "featuriser",
     "migrations",

@@ -14,7 +14,12 @@ from memloop_assets.cli import main
 from memloop_assets.dagster_process import prepare_instance
 from memloop_assets.errors import WriterConflict
 from memloop_assets.home import Home
-from memloop_assets.orchestration.own_runs import refuse_beside_other_runs, sole_backfill
+from memloop_assets.orchestration.own_runs import (
+    close_dead_runs,
+    own_tags,
+    refuse_beside_other_runs,
+    sole_backfill,
+)
 from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.simulate import World
 from memloop_tests.architecture.source_tree import ROOT
@@ -72,6 +77,15 @@ def test_a_backfill_killed_again_and_again_ends_as_an_undisturbed_one_and_leaves
     assert len(outcomes) == KILLS + 1
     assert outcomes[-1] != "error"
     assert "came to no end" in attempts.get_report(f"{LAST}.1")["reasons"][0]
+
+
+def test_a_run_whose_process_was_killed_before_it_started_is_closed_like_any_other(tmp_path: Path) -> None:
+    home = small_home(tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = dg.DagsterRun(job_name="weekly_loop", status=dg.DagsterRunStatus.NOT_STARTED, tags=own_tags())
+        instance.add_run(run)
+        assert [dead.run_id for dead in close_dead_runs(instance, home)] == [run.run_id]
+        assert [found.status for found in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
 
 
 def test_a_second_backfill_of_a_home_is_refused_in_one_line_until_the_first_has_ended(

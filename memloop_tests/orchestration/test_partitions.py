@@ -1,6 +1,6 @@
 """Weeks as partitions: what people type, what Dagster offers, and that both mean the same week."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -45,3 +45,8 @@ def test_a_decision_depends_on_the_week_before_and_the_first_on_none() -> None:
         subset = WEEKS.subset_with_partition_keys(["2026-W02-1", "2027-W01-1"])
         found = PREVIOUS_WEEK.get_upstream_mapped_partitions_result_for_partitions(subset, WEEKS, WEEKS)
         assert set(found.partitions_subset.get_partition_keys()) == {"2026-W53-1"}
+
+
+def test_a_clock_that_stands_before_the_first_week_is_named() -> None:
+    with freeze_time(FIRST_WEEK.start - timedelta(days=30)), pytest.raises(BadWeek, match="the clock stands before"):
+        offered_week("2026-W03")

@@ -10,7 +10,6 @@ import dagster as dg
 import sqlalchemy as sa
 
 from memloop_assets.definitions import defs
-from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.sensors import new_log_lines
 from memloop_assets.state import LOG_FILES
 from memloop_assets.trajectories.log_index import reading_of
@@ -19,11 +18,11 @@ from memloop_assets.trajectories.watching import land_changes
 from memloop_assets.weeks import IsoWeek
 from memloop_tests.scenario import (
     FIRST,
-    LONG_AFTER,
     Line,
     attempt,
     open_at,
     run_weeks_through_dagster,
+    tick_sensor,
     write_log,
     write_settings,
 )
@@ -44,14 +43,7 @@ class Watch:
         return write_log(self.folder / "logs" / name, lines)
 
     def tick(self) -> tuple[list[dg.RunRequest], str]:
-        """Tick once, as the daemon does: what is asked for, and what is said where nothing is."""
-        context = dg.build_sensor_context(
-            instance=self.instance,
-            repository_def=defs.get_repository_def(),
-            resources={"home": MemloopHome(folder=str(self.folder), frozen_now=LONG_AFTER)},
-        )
-        data = new_log_lines.evaluate_tick(context)
-        return list(data.run_requests or []), data.skip_message or ""
+        return tick_sensor(self.folder, self.instance)
 
     def weeks(self) -> list[str]:
         return [request.tags["memloop/week"] for request in self.tick()[0]]

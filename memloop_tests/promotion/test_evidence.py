@@ -99,7 +99,9 @@ def test_a_champion_that_cannot_be_loaded_is_a_failed_input(tmp_path: Path) -> N
 
 def test_what_is_early_or_missing_before_the_week_is_told(tmp_path: Path) -> None:
     home = finished_home(tmp_path / "home")
-    assert not gather(home, now=MIDDLE.start).evidence.is_closed
+    undecided = LAST_RUN.shift(1)
+    assert not gather(home, undecided, now=undecided.start).evidence.is_closed
+    assert gather(home, now=MIDDLE.start).evidence.is_closed, "it is decided, whatever the clock says now"
     assert gather(home, FIRST).evidence.is_first_week
     after_next = LAST_RUN.shift(2)
     assert gather(home, after_next).evidence.missing_predecessor == after_next.shift(-1)

@@ -11,7 +11,7 @@ from memloop_assets.errors import BadInput
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.sniffing import sniff
 from memloop_tests.trajectories.chat_samples import chat_call, claude_line, export, said, span
-from memloop_tests.trajectories.samples import as_lines, logged
+from memloop_tests.trajectories.samples import as_lines, landing_at, logged
 
 CALL = span("a1", {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"})
 RUN = {"task_id": 0, "reward": 1.0, "traj": [said("user", "Hello")]}
@@ -115,3 +115,18 @@ def test_json_lines_that_show_nothing_are_read_as_native_so_that_they_are_quaran
     path = tmp_path / "session_2026-03-17.jsonl"
     path.write_text("not json\n{}\n", encoding="utf-8")
     assert sniff(path) == "native"
+
+
+def test_a_first_line_that_is_half_written_is_left_until_it_is_whole_and_read_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, whole = tmp_path / "gateway.jsonl", as_lines([chat_call("c1")])
+    path.write_bytes(whole[:40])
+    command = ["--home", str(tmp_path / "home"), "ingest", str(path)]
+    assert main(command) == 1
+    assert "its first line is not whole yet" in capsys.readouterr().err
+    path.write_bytes(whole)
+    assert main(command) == 0
+    assert "gateway.jsonl: new, 1 lines" in capsys.readouterr().out
+    landing = landing_at(tmp_path / "home" / "data")
+    assert [source.format for week in landing.weeks() for source in landing.sources(week)] == ["openai-chat"]
