@@ -151,7 +151,7 @@ class Store:
             return self._manifest_of(name, week, generation)
         failure = self.failure(name, week)
         if failure:
-            raise InputFailed(_label(name, week), f"its last attempt failed ({failure})", _again(name))
+            raise InputFailed(_label(name, week), f"its last attempt failed ({failure})", _again(name), failure)
         generation = self.generation(name, week)
         if generation is None:
             raise InputFailed(_label(name, week), "it was never materialised", _again(name))
@@ -190,9 +190,9 @@ class Store:
         return pointer.decode()
 
     def failure(self, name: str, week: IsoWeek | None) -> str | None:
-        """Return why the week's last attempt failed, None where it did not."""
+        """Return why the week's last attempt failed, by the root of a chain of failed tables; None where it did not."""
         try:
-            return str(json.loads((self._folder(name, week) / _FAILED).read_bytes())["error"])
+            return str(json.loads((self._folder(name, week) / _FAILED).read_bytes())["root"])
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError):
@@ -205,7 +205,8 @@ class Store:
         """
         folder = self._folder(name, week)
         make_folder(folder)
-        record = {"kind": type(error).__name__, "error": str(error)}
+        root = error.root if isinstance(error, InputFailed) else ""
+        record = {"kind": type(error).__name__, "error": str(error), "root": root or str(error)}
         with _sole_writer(folder, _label(name, week)):
             write_atomically(folder / _FAILED, json.dumps(record, sort_keys=True).encode())
 

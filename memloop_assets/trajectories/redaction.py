@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from memloop_assets.errors import BadSettings, MemloopError
+from memloop_assets.errors import BadSettings, InputFailed, MemloopError
 from memloop_assets.trajectories.formats.reader import Event, Rejected, depth_of
 from memloop_assets.trajectories.secret_rules import RULES, Gate, Rule, is_card, is_password, is_phone
 from memloop_assets.trajectories.trajectory import Trajectory, chat_role, text_of
@@ -319,7 +319,10 @@ def redact_rejected(item: Rejected, rules: Sequence[Rule]) -> tuple[str, str, Co
 def redact_error(error: MemloopError) -> MemloopError:
     """Return an error whose words hold no find of any rule: its text goes into metadata and files."""
     redactor = Redactor()
-    return type(error)(*(redactor.redact_text(fact) for fact in (error.thing, error.culprit, error.fix)))
+    told = type(error)(*(redactor.redact_text(fact) for fact in (error.thing, error.culprit, error.fix)))
+    if isinstance(error, InputFailed) and isinstance(told, InputFailed):
+        told.root = redactor.redact_text(error.root)
+    return told
 
 
 def _without_part(reason: str, value: str, placeholder: str) -> str:
