@@ -270,11 +270,14 @@ def hash_rows(table: pa.Table) -> str:
     """
     digest = hashlib.sha256(str(table.num_rows).encode())
     for name in table.column_names:
-        values = pa.concat_arrays(table[name].chunks) if table[name].num_chunks else pa.array([], table[name].type)
+        chunks = table[name].chunks
+        values = (
+            chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], table[name].type)
+        )
         digest.update(f"|{name}|{values.type}|".encode())
         digest.update(pc.is_valid(values).to_numpy(zero_copy_only=False).tobytes())
         if pa.types.is_large_string(values.type):
-            values = values.fill_null("")
+            values = values.fill_null("") if values.null_count else values
             digest.update(pc.binary_length(values).to_numpy(zero_copy_only=False).tobytes())
             digest.update(_string_bytes(values))
         elif pa.types.is_boolean(values.type):
@@ -343,12 +346,12 @@ def _write_part(folder: Path, table: pa.Table) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _string_bytes(values: pa.LargeStringArray) -> bytes:
+def _string_bytes(values: pa.LargeStringArray) -> bytes | memoryview:
     _, offsets, data = values.buffers()
     if data is None or len(values) == 0:
         return b""
     bounds = memoryview(offsets).cast("q")
-    return bytes(memoryview(data)[bounds[values.offset] : bounds[values.offset + len(values)]])
+    return memoryview(data)[bounds[values.offset] : bounds[values.offset + len(values)]]
 
 
 @contextmanager
