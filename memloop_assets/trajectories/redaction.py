@@ -33,8 +33,15 @@ _ESCAPED = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 _SECRET_NAME = re.compile(
     r"(?:apikey|secret|secretkey|secretaccesskey|accesskey|token|credentials?|privatekey|authorization|authkey|signingkey|encryptionkey)$"
 )
-_PASSWORD_NAME = re.compile(r"(?:password|passwd|passphrase|pwd)$")
-_PHONE_NAME = re.compile(r"(?:phone|phonenumber|mobile|mobilenumber|cellphone|fax|whatsapp|msisdn)$")
+_PASSWORD_NAME = re.compile(
+    r"(?:password|passwd|passphrase|pwd|passwort|^pass|(?:db|user|root|admin|smtp|mysql|ftp|login)pass)$"
+)
+_PHONE_NAME = re.compile(
+    r"(?:phone|phonenumber|mobile|mobilenumber|cellphone|callbacknumber|telephone|^tel|fax|whatsapp|msisdn)$"
+)
+_NAME = re.compile(r"-{0,2}[A-Za-z][\w-]{0,60}:?")
+_NAME_FIELDS = ("name", "Name", "key", "Key", "header")
+_VALUE_FIELDS = ("value", "Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +137,32 @@ class Redactor:
         if isinstance(value, dict):
             return self._walk_object(value, rules)
         if isinstance(value, list):
-            return [self._walk(item, rules, name) for item in value]
-        if isinstance(value, int) and not isinstance(value, bool) and value > 10**12:
-            card = self._by_name.get("card")
-            return self._placeholder(card, str(value)) if card and is_card(str(value)) else value
+            names = [name] + [_name_in(item) or name for item in value[:-1]]
+            return [self._walk(item, rules, told) for item, told in zip(value, names, strict=False)]
+        if isinstance(value, int) and not isinstance(value, bool) and value > 10**6:
+            return self._number(value, name)
         return value
+
+    def _number(self, value: int, name: str) -> Any:
+        """Redact a whole number: a card's, or a telephone's in a field named for one."""
+        card, phone = self._by_name.get("card"), self._by_name.get("phone")
+        if card and is_card(str(value)):
+            return self._placeholder(card, str(value))
+        return (
+            self._placeholder(phone, str(value))
+            if phone and kind_of_name(name) == "phone" and value < 10**15
+            else value
+        )
 
     def _walk_object(self, value: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, Any]:
         redacted: dict[str, Any] = {}
+        is_pair = "value" in value or "Value" in value
+        pair = next((name for field in _NAME_FIELDS if (name := _name_in(value.get(field)))), "") if is_pair else ""
         for key, inner in value.items():
             name = self._text(key, rules) if len(key) > 5 else key
             while name in redacted:
                 name += "'"  # two spellings of one address: neither field may be lost
-            redacted[name] = self._walk(inner, rules, key)
+            redacted[name] = self._walk(inner, rules, pair if pair and key in _VALUE_FIELDS else key)
         return redacted
 
     def _named(self, text: str, rules: Sequence[Rule], name: str) -> str:
@@ -216,6 +236,12 @@ def kind_of_name(name: str) -> str:
         return "phone"
     is_secret = _SECRET_NAME.search(plain) or _PASSWORD_NAME.search(plain)
     return "assignment" if is_secret and "page" not in plain else ""
+
+
+def _name_in(item: object) -> str:
+    """Return the name that an item of a list, or the field beside a field `value`, gives to what follows; empty for any other."""
+    is_name = isinstance(item, str) and _NAME.fullmatch(item) and kind_of_name(item)
+    return str(item) if is_name else ""
 
 
 def redact_attempts(

@@ -12,12 +12,28 @@ from memloop_assets.trajectories.formats.reader import Event
 from memloop_assets.trajectories.redaction import redact_attempts
 from memloop_assets.trajectories.secret_gates import GATES, gates_of_all, open_gates
 from memloop_assets.trajectories.secret_rules import RULES, Gate
+from memloop_tests.trajectories import foreign_places
 from memloop_tests.trajectories.planted import KINDS, POSITIONS, plant
 from memloop_tests.trajectories.samples import after, event
 from memloop_tests.trajectories.test_redaction import TAU_BENCH, strings_of
 
 PIECES = (
     *("sk-", "sk-ant-", "AKIA", "ghp_", "xoxb-", "rk_live_", "SG.", "eyJ", "-----BEGIN A KEY-----", "AIza"),
+    *(
+        "gsk_",
+        "dapi",
+        "hvs.",
+        "pat",
+        "Q~",
+        ":AA",
+        "MTE",
+        "token ",
+        "DB_PASS=",
+        "passwort: ",
+        "密码:",
+        "curl -u a:",
+        "mysql -p",
+    ),
     *("bearer ", "Basic dXNlcjpwYXNz", "password: ", "to\N{KELVIN SIGN}en=", "secret key is ", '"phone": "555 12 34"'),
     *(
         "@",
@@ -61,6 +77,7 @@ def test_no_rule_finds_anything_behind_a_gate_that_stays_shut(text: str) -> None
 def test_no_planted_secret_lies_behind_a_gate_that_stays_shut() -> None:
     draw = random.Random(20260601)  # noqa: S311  # seeded, no secret is made of it
     lines = [POSITIONS[n % len(POSITIONS)](*plant(draw, kind)[1:]) for kind in KINDS for n in range(50)]
+    lines += [foreign.record for foreign in foreign_places.plants(seed=20260603, per_cell=3)]
     texts = [text for line in lines for text in strings_of(line)]
     gates = gates_of_all([text.encode() for text in texts])
     for place, text in enumerate(texts):
