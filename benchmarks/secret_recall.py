@@ -4,7 +4,7 @@ The plants are those of `memloop_tests/trajectories/foreign_places.py`, which wa
 no half of it is left. Clean messages are tau-bench's, with `--clean FILE`: every find in them is printed, for a person to judge.
 Not measured: how often secrets occur in your logs, and forms that neither author thought of.
 
-    python benchmarks/secret_recall.py [--seed 1] [--per-cell 200] [--missed 0] [--clean ../shared/data/tau-bench/gpt-4o-airline.json]
+    python -m benchmarks.secret_recall [--seed 1] [--per-cell 200] [--missed 0] [--clean ../shared/data/tau-bench/gpt-4o-airline.json]
 """
 
 import argparse
