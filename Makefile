@@ -6,14 +6,16 @@ LOCK_FLAGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+INTEROP := .venv/.installed-interop
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help install demo ui test check format lock clean
+.PHONY: help install install-interop demo ui test interop check format lock clean
 
 help:
 	@echo "make demo    simulate a fleet's logs, run 16 weeks of the loop over them, print each week's decision"
 	@echo "make ui      open the Dagster UI over this project's own data"
 	@echo "make test    run the tests"
+	@echo "make interop run the tests against real emitters and loaders (installs the extra interop first, 0.5 GB)"
 	@echo "make check   formatting, lint and types, changing nothing"
 	@echo "make format  let ruff format the code and mend what it safely can"
 	@echo "make install install what is locked into .venv (the others do it by themselves)"
@@ -31,6 +33,11 @@ ui: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+interop: $(INTEROP)
+	@$(BIN)/python -m pytest memloop_tests/interop
+
+install-interop: $(INTEROP)
+
 check: $(INSTALLED)
 	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: the files above are not formatted. Fix: make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
@@ -44,6 +51,9 @@ lock: $(INSTALLED)
 	@$(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra dev --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK_FLAGS) \
 		--output-file requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra interop --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK_FLAGS) \
+		--no-emit-package torch --constraint requirements.lock --output-file requirements-interop.lock pyproject.toml
 
 clean:
 	@rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -60,4 +70,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo "memloop: installing what requirements.lock names into .venv"
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# No dependencies are looked up: the lock names them all, and leaves torch out.
+$(INTEROP): $(INSTALLED) requirements-interop.lock
+	@echo "memloop: installing what requirements-interop.lock names into .venv"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --requirement requirements-interop.lock
 	@touch $@

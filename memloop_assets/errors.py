@@ -53,7 +53,15 @@ class ContractBroken(TableError):
 
 
 class InputFailed(TableError):
-    """An upstream week that is missing or ended in an error."""
+    """An upstream week that is missing or ended in an error.
+
+    ``root``: the error at the far end of a chain of failed tables, so that it is told once and not once per table between.
+    """
+
+    def __init__(self, thing: str, culprit: str, fix: str, root: str = "") -> None:
+        """Keep the three facts and the root."""
+        super().__init__(thing, culprit, fix)
+        self.root = root
 
 
 class CorruptData(TableError):

@@ -151,7 +151,7 @@ class Store:
             return self._manifest_of(name, week, generation)
         failure = self.failure(name, week)
         if failure:
-            raise InputFailed(_label(name, week), f"its last attempt failed ({failure})", _again(name))
+            raise InputFailed(_label(name, week), f"its last attempt failed ({failure})", _again(name), failure)
         generation = self.generation(name, week)
         if generation is None:
             raise InputFailed(_label(name, week), "it was never materialised", _again(name))
@@ -190,9 +190,9 @@ class Store:
         return pointer.decode()
 
     def failure(self, name: str, week: IsoWeek | None) -> str | None:
-        """Return why the week's last attempt failed, None where it did not."""
+        """Return why the week's last attempt failed, by the root of a chain of failed tables; None where it did not."""
         try:
-            return str(json.loads((self._folder(name, week) / _FAILED).read_bytes())["error"])
+            return str(json.loads((self._folder(name, week) / _FAILED).read_bytes())["root"])
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError):
@@ -205,7 +205,8 @@ class Store:
         """
         folder = self._folder(name, week)
         make_folder(folder)
-        record = {"kind": type(error).__name__, "error": str(error)}
+        root = error.root if isinstance(error, InputFailed) else ""
+        record = {"kind": type(error).__name__, "error": str(error), "root": root or str(error)}
         with _sole_writer(folder, _label(name, week)):
             write_atomically(folder / _FAILED, json.dumps(record, sort_keys=True).encode())
 
@@ -269,11 +270,14 @@ def hash_rows(table: pa.Table) -> str:
     """
     digest = hashlib.sha256(str(table.num_rows).encode())
     for name in table.column_names:
-        values = pa.concat_arrays(table[name].chunks) if table[name].num_chunks else pa.array([], table[name].type)
+        chunks = table[name].chunks
+        values = (
+            chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], table[name].type)
+        )
         digest.update(f"|{name}|{values.type}|".encode())
         digest.update(pc.is_valid(values).to_numpy(zero_copy_only=False).tobytes())
         if pa.types.is_large_string(values.type):
-            values = values.fill_null("")
+            values = values.fill_null("") if values.null_count else values
             digest.update(pc.binary_length(values).to_numpy(zero_copy_only=False).tobytes())
             digest.update(_string_bytes(values))
         elif pa.types.is_boolean(values.type):
@@ -342,12 +346,12 @@ def _write_part(folder: Path, table: pa.Table) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _string_bytes(values: pa.LargeStringArray) -> bytes:
+def _string_bytes(values: pa.LargeStringArray) -> bytes | memoryview:
     _, offsets, data = values.buffers()
     if data is None or len(values) == 0:
         return b""
     bounds = memoryview(offsets).cast("q")
-    return bytes(memoryview(data)[bounds[values.offset] : bounds[values.offset + len(values)]])
+    return memoryview(data)[bounds[values.offset] : bounds[values.offset + len(values)]]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from memloop_assets.errors import BadWeek
 
@@ -56,8 +57,7 @@ class IsoWeek:
         if moment.tzinfo is None:
             message = "IsoWeek.of needs an aware datetime"
             raise ValueError(message)
-        calendar = moment.astimezone(UTC).isocalendar()
-        return cls(calendar.year, calendar.week)
+        return _week_of_day((moment if moment.tzinfo is UTC else moment.astimezone(UTC)).toordinal())
 
     @property
     def key(self) -> str:
@@ -82,6 +82,13 @@ class IsoWeek:
     def is_closed(self, now: datetime) -> bool:
         """Tell whether the whole week lies in the past."""
         return now >= self.end
+
+
+@lru_cache(maxsize=4096)
+def _week_of_day(ordinal: int) -> IsoWeek:
+    """Return the week of a day's proleptic ordinal; every log line asks, and a log has few days."""
+    calendar = date.fromordinal(ordinal).isocalendar()
+    return IsoWeek(calendar.year, calendar.week)
 
 
 def weeks_between(first: IsoWeek, last: IsoWeek) -> Iterator[IsoWeek]:

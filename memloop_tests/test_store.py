@@ -194,6 +194,18 @@ def test_a_failure_closes_the_week_to_readers_until_it_is_published_again(tmp_pa
     assert store.read("things", WEEK).num_rows == 3
 
 
+def test_a_chain_of_failed_weeks_tells_its_root_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.record_failure("things", WEEK, BadInput("log", "line 3", "mend it"))
+    for name, above in (("pieces", "things"), ("crumbs", "pieces"), ("dust", "crumbs")):
+        with pytest.raises(InputFailed) as caught:
+            store.read(above, WEEK)
+        store.record_failure(name, WEEK, caught.value)
+    assert store.failure("dust", WEEK) == "log: line 3. Fix: mend it"
+    with pytest.raises(InputFailed, match=r"^dust 2026-W12: its last attempt failed \(log: line 3. Fix: mend it\)"):
+        store.read("dust", WEEK)
+
+
 def test_a_week_that_only_ever_failed_has_a_failure_and_no_generation(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.record_failure("things", WEEK, BadInput("log", "line 3", "mend it"))

@@ -25,11 +25,13 @@ def inputs_current(home: MemloopHome) -> dg.AssetCheckResult:
     listed = "\n".join(
         f"- {name} {week}: {', '.join(inputs)}" for name, weeks in moved.items() for week, inputs in weeks.items()
     )
+    stale = sorted({week for weeks in moved.values() for week in weeks})
     return dg.AssetCheckResult(
         passed=not moved,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
-            "stale_week_count": len({week for weeks in moved.values() for week in weeks}),
+            "stale_week_count": len(stale),
+            "stale_weeks": ", ".join(map(str, stale)) or "none",
             "inputs_moved": dg.MetadataValue.md(listed or "none"),
             "fix": f"memloop backfill {span[0]}..{span[1]}" if span else "nothing to do",
         },

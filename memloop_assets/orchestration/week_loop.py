@@ -95,6 +95,7 @@ def run_weeks(
     Raises WriterConflict or LedgerConflict where another process writes the same week, DiskFault, and what ``build`` raises besides
     MemloopErrors.
     """
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own default keeps what a week has freed
     reported: dict[str, Mapping[str, MetadataValue]] = {}
     is_finished = False
     try:

@@ -71,7 +71,7 @@ class _Reading:
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        self.failed: list[str] = []
+        self._failed: dict[str, list[str]] = {}
         self.inputs: dict[str, str] = {}
 
     def table(self, name: str, week: IsoWeek | None) -> pa.Table | None:
@@ -89,8 +89,13 @@ class _Reading:
         try:
             return read()
         except (TableError, BadCheckpoint, BadInput) as error:
-            self.failed.append(f"{label} ({error.culprit})")
+            self._failed.setdefault(error.culprit, []).append(label)
             return None
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Return what failed, with its cause; a cause that many share is told once."""
+        return tuple(f"{', '.join(labels)} ({culprit})" for culprit, labels in self._failed.items())
 
 
 def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: datetime) -> Gathered:
@@ -129,7 +134,7 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
         is_closed=is_decided or week.is_closed(now),  # a clock that was set back opens no decided week again
         is_first_week=is_first,
         missing_predecessor=None if has_predecessor else week.shift(-1),
-        failed_inputs=tuple(reading.failed),
+        failed_inputs=reading.failed,
         arm_count=len(pc.unique(samples["arm"])) if samples is not None else 0,
         sample_count=samples.num_rows if samples is not None else 0,
         new_sample_count=new_samples.num_rows if new_samples is not None else 0,

@@ -26,7 +26,10 @@ from memloop_assets.trajectories.tables import (
 from memloop_assets.weeks import IsoWeek
 
 GROUP = "trajectories"
-_UNGRADED = ["messages_json", "tool_calls_json", "retrieved_context_json", "final_answer"]
+_GRADED_COLUMNS = (
+    *("trajectory_id", "user_message_count", "assistant_message_count", "tool_call_count", "error_count"),
+    *("decision_count", "has_successful_tool_call", "is_multi_step", "agent_confidence", "is_known_failure"),
+)
 
 
 @weekly_asset(SESSION_LOGS, group=GROUP, kinds={"log", "parquet"})
@@ -104,8 +107,8 @@ def trajectory_quality(context: dg.AssetExecutionContext, home: MemloopHome) -> 
 
     def build(week: IsoWeek) -> Built:
         inputs = opened.store.input_of("trajectories", week)
-        read = opened.store.read("trajectories", week, generation=inputs[f"trajectories {week}"])
-        graded = [(row, grade_trajectory(SimpleNamespace(**row))) for row in read.drop(_UNGRADED).to_pylist()]
+        read = opened.store.read("trajectories", week, _GRADED_COLUMNS, inputs[f"trajectories {week}"])
+        graded = [(row, grade_trajectory(SimpleNamespace(**row))) for row in read.to_pylist()]
         table = TRAJECTORY_QUALITY.table(
             quality_row(row["trajectory_id"], grade, week, RULE_NUMBER) for row, grade in graded
         )

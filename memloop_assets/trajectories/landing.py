@@ -23,6 +23,7 @@ from memloop_assets.trajectories.formats.reader import Event, Rejected, date_in_
 from memloop_assets.trajectories.keeping_out import blank_out, find_owned, keep_out
 from memloop_assets.trajectories.log_index import HEAD_BYTES, Known, LogIndex, Source, sha256
 from memloop_assets.trajectories.ownership import Hasher, OwnedLine, Tie
+from memloop_assets.trajectories.rejected_lines import recall, remember
 from memloop_assets.trajectories.sources import (
     FileReport,
     ReadOptions,
@@ -100,6 +101,7 @@ class Landing:
         reader = reader_for(source.format)
         facts = source.options.facts(source.source_id, source.file_name, source.fallback_at)
         path = self.path_of(source.source_id)
+        start, end, rejected = week.start, week.end, list[Rejected]()
         try:
             with path.open("rb") as file:
                 if os.fstat(file.fileno()).st_size < source.span.end_offset:
@@ -112,13 +114,24 @@ class Landing:
                 ):
                     found = reader.read_line(line, facts, before)
                     before = stamp_after(found)
-                    for item in [found] if isinstance(found, Rejected) else found:
-                        if IsoWeek.of(item.at) == week:
-                            yield item
+                    if isinstance(found, Rejected):
+                        if start <= found.at < end:
+                            rejected.append(found)
+                            yield found
+                    else:
+                        for event in found:
+                            if start <= event.at < end:
+                                yield event
         except OSError as error:
             raise CorruptData(
                 f"landing copy of {source.file_name}", f"it cannot be read ({error.strerror})", _LAND_AGAIN
             ) from error
+        remember(path, source, week, rejected)
+
+    def read_rejected(self, source: Source, week: IsoWeek) -> Iterable[Rejected]:
+        """Return a source's lines of a week that could not be read; where this process has read them already, without reading again."""
+        known = recall(self.path_of(source.source_id), source, week)
+        return known if known is not None else [i for i in self.read_week(source, week) if isinstance(i, Rejected)]
 
     def span_digest(self, source: Source) -> str:
         """Return the SHA-256 of the bytes between which a source's lines of a week lie; raises CorruptData where they cannot be read."""

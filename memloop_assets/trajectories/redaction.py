@@ -10,15 +10,17 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import orjson
 
-from memloop_assets.errors import BadSettings, MemloopError
+from memloop_assets.errors import BadSettings, InputFailed, MemloopError
 from memloop_assets.trajectories.formats.reader import Event, Rejected, depth_of
+from memloop_assets.trajectories.secret_gates import gates_of_all, open_gates
 from memloop_assets.trajectories.secret_rules import RULES, Gate, Rule, is_card, is_password, is_phone
 from memloop_assets.trajectories.trajectory import Trajectory, chat_role, text_of
 
@@ -28,34 +30,18 @@ _PLACEHOLDER = re.compile(r"<[A-Z]+(?:_[A-Z]+)*_\d+>")
 _LIKE_PLACEHOLDER = re.compile(r"[A-Z_]+\d*")
 _SHORTEST_SWEPT = 8
 _ESCAPED = re.compile(r"\\u00([2-7][0-9a-fA-F])")
-_AS_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
-_BETWEEN_DIGITS = b" -().+/\xc2\xa0"
-_NINE_DIGITS = b"0" * 9
-_PREFIXES = (
-    *(
-        b"sk-",
-        b"sk_",
-        b"rk_",
-        b"AKIA",
-        b"ASIA",
-        b"ABIA",
-        b"ACCA",
-        b"ghp_",
-        b"gho_",
-        b"ghu_",
-        b"ghs_",
-        b"ghr_",
-        b"github_pat_",
-    ),
-    *(b"AIza", b"xox", b"hf_", b"glpat-", b"npm_", b"SG.", b"eyJ", b"-----BEGIN "),
-)
-GATES: tuple[Gate, ...] = ("at", "auth", "digits", "prefix", "word")
-_WORDS = (b"key", b"secret", b"token", b"passw", b"passphrase", b"pwd", b"credential", b"authorization")
 _SECRET_NAME = re.compile(
     r"(?:apikey|secret|secretkey|secretaccesskey|accesskey|token|credentials?|privatekey|authorization|authkey|signingkey|encryptionkey)$"
 )
-_PASSWORD_NAME = re.compile(r"(?:password|passwd|passphrase|pwd)$")
-_PHONE_NAME = re.compile(r"(?:phone|phonenumber|mobile|mobilenumber|cellphone|fax|whatsapp|msisdn)$")
+_PASSWORD_NAME = re.compile(
+    r"(?:password|passwd|passphrase|pwd|passwort|^pass|(?:db|user|root|admin|smtp|mysql|ftp|login)pass)$"
+)
+_PHONE_NAME = re.compile(
+    r"(?:phone|phonenumber|mobile|mobilenumber|cellphone|callbacknumber|telephone|^tel|fax|whatsapp|msisdn)$"
+)
+_NAME = re.compile(r"-{0,2}[A-Za-z][\w-]{0,60}:?")
+_NAME_FIELDS = ("name", "Name", "key", "Key", "header")
+_VALUE_FIELDS = ("value", "Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +85,12 @@ class Redactor:
         """Keep placeholders that a text holds already from being given to another value."""
         self._taken.update(_PLACEHOLDER.findall(text))
 
-    def redact(self, value: Any) -> Any:
-        """Return a JSON value with every find replaced; the value itself where there is none."""
-        rules = self._behind(open_gates(orjson.dumps(value)))
+    def redact(self, value: Any, gates: Iterable[Gate] | None = None) -> Any:
+        """Return a JSON value with every find replaced; the value itself where there is none.
+
+        ``gates`` are those that it passes, where they are known.
+        """
+        rules = self._behind(open_gates(orjson.dumps(value)) if gates is None else gates)
         if not rules:
             return value
         redacted = self._walk(value, rules)
@@ -139,7 +128,7 @@ class Redactor:
         """Return the placeholder of each value that was found."""
         return {value: placeholder for (_, value), placeholder in self._given.items()}
 
-    def _behind(self, gates: set[Gate]) -> tuple[Rule, ...]:
+    def _behind(self, gates: Iterable[Gate]) -> tuple[Rule, ...]:
         return tuple(rule for rule in self._rules if rule.gate in gates)
 
     def _walk(self, value: Any, rules: Sequence[Rule], name: str = "") -> Any:
@@ -148,19 +137,32 @@ class Redactor:
         if isinstance(value, dict):
             return self._walk_object(value, rules)
         if isinstance(value, list):
-            return [self._walk(item, rules, name) for item in value]
-        if isinstance(value, int) and not isinstance(value, bool) and value > 10**12:
-            card = self._by_name.get("card")
-            return self._placeholder(card, str(value)) if card and is_card(str(value)) else value
+            names = [name] + [_name_in(item) or name for item in value[:-1]]
+            return [self._walk(item, rules, told) for item, told in zip(value, names, strict=False)]
+        if isinstance(value, int) and not isinstance(value, bool) and value > 10**6:
+            return self._number(value, name)
         return value
+
+    def _number(self, value: int, name: str) -> Any:
+        """Redact a whole number: a card's, or a telephone's in a field named for one."""
+        card, phone = self._by_name.get("card"), self._by_name.get("phone")
+        if card and is_card(str(value)):
+            return self._placeholder(card, str(value))
+        return (
+            self._placeholder(phone, str(value))
+            if phone and kind_of_name(name) == "phone" and value < 10**15
+            else value
+        )
 
     def _walk_object(self, value: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, Any]:
         redacted: dict[str, Any] = {}
+        is_pair = "value" in value or "Value" in value
+        pair = next((name for field in _NAME_FIELDS if (name := _name_in(value.get(field)))), "") if is_pair else ""
         for key, inner in value.items():
             name = self._text(key, rules) if len(key) > 5 else key
             while name in redacted:
                 name += "'"  # two spellings of one address: neither field may be lost
-            redacted[name] = self._walk(inner, rules, key)
+            redacted[name] = self._walk(inner, rules, pair if pair and key in _VALUE_FIELDS else key)
         return redacted
 
     def _named(self, text: str, rules: Sequence[Rule], name: str) -> str:
@@ -226,36 +228,6 @@ class Redactor:
         return self._given[key]
 
 
-def open_gates(text: bytes, among: Iterable[Gate] = GATES) -> set[Gate]:
-    """Return the gates that text passes: a few scans at the speed of memory, so that clean text costs little."""
-    if b"\\u00" in text:
-        return set(among)  # JSON inside a string may spell any character so
-    return {gate for gate in among if _PASSES[gate](text)}
-
-
-def _passes_digits(text: bytes) -> bool:
-    return len(text) >= 9 and _NINE_DIGITS in text.translate(_AS_ZERO, _BETWEEN_DIGITS)
-
-
-def _passes_auth(text: bytes) -> bool:
-    lower = text.lower()
-    return b"bearer " in lower or b"basic " in lower
-
-
-def _passes_word(text: bytes) -> bool:
-    lower = text.lower()
-    return any(word in lower for word in _WORDS)
-
-
-_PASSES: dict[Gate, Callable[[bytes], bool]] = {
-    "at": lambda text: b"@" in text,
-    "auth": _passes_auth,
-    "digits": _passes_digits,
-    "prefix": lambda text: len(text) >= 16 and any(prefix in text for prefix in _PREFIXES),
-    "word": _passes_word,
-}
-
-
 @lru_cache(maxsize=4096)
 def kind_of_name(name: str) -> str:
     """Return the rule that the name of a field calls for: assignment, phone, or none."""
@@ -266,34 +238,63 @@ def kind_of_name(name: str) -> str:
     return "assignment" if is_secret and "page" not in plain else ""
 
 
+def _name_in(item: object) -> str:
+    """Return the name that an item of a list, or the field beside a field `value`, gives to what follows; empty for any other."""
+    is_name = isinstance(item, str) and _NAME.fullmatch(item) and kind_of_name(item)
+    return str(item) if is_name else ""
+
+
+def redact_attempts(
+    attempts: Sequence[Sequence[Event]], rules: Sequence[Rule]
+) -> Iterator[tuple[Sequence[Event], Counter[str]]]:
+    """Yield the events of each attempt redacted in every field, and the finds by rule; those of a clean one are the same objects.
+
+    All attempts are looked at together, which is what makes clean ones cheap.
+    """
+    if not rules:
+        yield from ((events, Counter()) for events in attempts)
+        return
+    suspects = gates_of_all([orjson.dumps([_looked_at(event) for event in events]) for events in attempts])
+    dumps = [orjson.dumps(_looked_at(event)) for place in suspects for event in attempts[place]]
+    gates = gates_of_all(dumps)
+    looks = ((dump, gates.get(place, set())) for place, dump in enumerate(dumps))
+    for place, events in enumerate(attempts):
+        is_suspect = place in suspects
+        yield _redact_events(events, list(islice(looks, len(events))), rules) if is_suspect else (events, Counter())
+
+
 def redact_trajectory(trajectory: Trajectory, rules: Sequence[Rule]) -> tuple[Trajectory, Counter[str]]:
-    """Return a trajectory redacted in every field of its events, and the finds by rule.
+    """Return a trajectory redacted in every field of its events, and the finds by rule."""
+    ((events, found),) = redact_attempts([trajectory.events], rules)
+    return (trajectory if events is trajectory.events else Trajectory(events, trajectory.origin)), found
+
+
+def _redact_events(
+    events: Sequence[Event], looks: Sequence[tuple[bytes, set[Gate]]], rules: Sequence[Rule]
+) -> tuple[Sequence[Event], Counter[str]]:
+    """Return an attempt's events redacted, and the finds by rule; ``looks`` holds what each says as JSON, and the gates that it passes.
 
     The task is read first, so that its placeholders, and with them its identity, do not depend on what was said before it.
     """
-    events = trajectory.events
-    dumps = [orjson.dumps(_fields(event)) for event in events]
-    gates = [open_gates(dump) for dump in dumps]
-    if not any(gates):
-        return trajectory, Counter()
     redactor = Redactor(rules)
-    for dump in dumps:
+    for dump, _ in looks:
         if b"<" in dump:
             redactor.reserve(dump.decode())
     first = next((place for place, event in enumerate(events) if _is_task(event)), 0)
-    fields = [_fields(event) for event in events]
+    logged = [_fields(event) for event in events]
+    fields = list(logged)
     for place in (first, *(place for place in range(len(events)) if place != first)):
-        if gates[place]:
-            fields[place] = redactor.redact(fields[place])
+        if looks[place][1]:
+            fields[place] = redactor.redact(fields[place], looks[place][1])
     while redactor.known and (swept := redactor.sweep(fields)) != fields:
         fields = [redactor.redact(field) for field in swept]
     if not redactor.counts:
-        return trajectory, Counter()
+        return events, Counter()
     redacted = [
-        dataclasses.replace(event, **dict(zip(_FIELDS, told, strict=True)))
-        for event, told in zip(events, fields, strict=True)
+        event if told is was else dataclasses.replace(event, **dict(zip(_FIELDS, told, strict=True)))
+        for event, was, told in zip(events, logged, fields, strict=True)
     ]
-    return Trajectory(redacted, trajectory.origin), redactor.counts
+    return redacted, redactor.counts
 
 
 def redact_rejected(item: Rejected, rules: Sequence[Rule]) -> tuple[str, str, Counter[str]]:
@@ -319,7 +320,10 @@ def redact_rejected(item: Rejected, rules: Sequence[Rule]) -> tuple[str, str, Co
 def redact_error(error: MemloopError) -> MemloopError:
     """Return an error whose words hold no find of any rule: its text goes into metadata and files."""
     redactor = Redactor()
-    return type(error)(*(redactor.redact_text(fact) for fact in (error.thing, error.culprit, error.fix)))
+    told = type(error)(*(redactor.redact_text(fact) for fact in (error.thing, error.culprit, error.fix)))
+    if isinstance(error, InputFailed) and isinstance(told, InputFailed):
+        told.root = redactor.redact_text(error.root)
+    return told
 
 
 def _without_part(reason: str, value: str, placeholder: str) -> str:
@@ -332,6 +336,12 @@ def _without_part(reason: str, value: str, placeholder: str) -> str:
 
 def _fields(event: Event) -> list[Any]:
     return [getattr(event, name) for name in _FIELDS]
+
+
+def _looked_at(event: Event) -> list[Any]:
+    """Return what of an event can hold a find: neither the names that memloop gives to what it knows, nor fractions."""
+    known = [value for value in event.payload.values() if value is not None and value.__class__ is not float]
+    return [known, event.extra or None, event.session_id, event.task_id, event.user_id, event.decision_id]
 
 
 def _is_task(event: Event) -> bool:

@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from memloop_assets.trajectories.vendor_keys import START, find_vendor_keys
+
 Span = tuple[int, int]
 Gate = Literal["at", "auth", "digits", "prefix", "word"]
 
-# A key may follow an escaped line end where JSON lies inside text.
-_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 _DOMAIN = re.compile(r"@(?:[\w-]{1,63}\.){1,8}([^\W\d_]{2,24})")
-_LOCAL = re.compile(r"[\w.%+-]{1,64}$")
+_LOCAL = re.compile(
+    r"(?:[\w.%+-]{0,40}\b[dlmno]')?[\w.%+-]{1,64}$", re.IGNORECASE
+)  # with the apostrophe of O'Brien, D'Angelo
+_ALNUM = re.compile(r"[A-Za-z0-9]")
 _FILE_ENDINGS = {"css", "gif", "jpeg", "jpg", "js", "png", "py", "svg", "ts", "webp"}
 _IBAN = re.compile(
     r"\d\d(?<=[A-Za-z]{2}\d\d)(?:(?<![A-Za-z0-9].{4})|(?<=\\[nrt].{4}))(?:[ -]?[A-Za-z0-9]){11,30}", re.DOTALL
@@ -118,7 +121,7 @@ def _prefixed(
     prefixes: tuple[str, ...], body: str, accept: Callable[[str], bool] = bool
 ) -> Callable[[str], Iterator[Span]]:
     """Return a finder of what starts with one of several literals: these are looked up first, which is much faster than a pattern."""
-    compiled = re.compile(_START + f"(?:{'|'.join(map(re.escape, prefixes))})" + body, re.ASCII)
+    compiled = re.compile(START + f"(?:{'|'.join(map(re.escape, prefixes))})" + body, re.ASCII)
 
     def find(text: str) -> Iterator[Span]:
         spans = []
@@ -149,7 +152,7 @@ def _find_iban(text: str) -> Iterator[Span]:
         places = [place for place in range(start, match.end()) if text[place].isalnum()][:length]
         end = places[-1] + 1
         plain = "".join(text[place] for place in places).upper()
-        if len(plain) == length and not text[end : end + 1].isalnum():
+        if len(plain) == length and not _ALNUM.match(text, end):
             number = int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4]))
             if number % 97 == 1:
                 yield start, end
@@ -205,16 +208,18 @@ def _find_assignment(text: str) -> Iterator[Span]:
     lower = text.lower()
     if len(lower) != len(text):  # a few letters grow when they are lowered; places must stay
         lower = "".join(char.lower() if char.isascii() else char for char in text)
-    spans = []
+    spans = [match.span(match.lastgroup or 0) for match in _COMMAND.finditer(text)] if _PROGRAM.search(text) else []
     for word, accept in _ASSIGNED.items():
         place = lower.find(word)
         while place >= 0:
             end = place + len(word)
-            match = _VALUE.match(text, end)
-            if match and (word != "key" or _KEY_OF.search(lower, max(0, place - 12), place)) and accept(match[1]):
-                rest = _REST.match(text, match.end())
-                end = rest.end() if rest else match.end()
-                spans.append((match.start(1), end))
+            match = _value_after(text, lower, word, place)
+            value = match and match.lastgroup
+            if match and value and accept(match[value]) and not _REFERENCE.match(match[value]):
+                start, end = match.span(value)
+                rest = _REST.match(text, end) if value == "bare" else None
+                end = rest.end() if rest else end
+                spans.append((start, end))
             place = lower.find(word, end)
     last = 0
     for start, end in sorted(spans):
@@ -223,17 +228,70 @@ def _find_assignment(text: str) -> Iterator[Span]:
             last = end
 
 
+def _value_after(text: str, lower: str, word: str, place: int) -> re.Match[str] | None:
+    """Return what stands as the value of a word that names secrets, where the word does so at this place."""
+    end = place + len(word)
+    if word == "key" and not (_KEY_OF.search(lower, max(0, place - 16), place) or text[place - 1 : end] == "_KEY"):
+        return None
+    if word in _WHOLE_WORDS and (lower[end : end + 1].isalpha() or _ALNUM.match(text, place - 1 if place else end)):
+        return None
+    found = _VALUE.match(text, end)
+    if found is None and _FLAG.search(text, max(0, place - 40), place):
+        found = _VALUE_OF_FLAG.match(text, end)
+    if found is None and word in _PASSWORDS and word not in _WHOLE_WORDS:
+        found = _SAID_BESIDE.match(text, end)
+    return found
+
+
+_PASSWORDS = ("password", "passwd", "passphrase", "pwd", "pass", "pw")
+_WHOLE_WORDS = ("pass", "pw")
+_FOREIGN = (
+    "passwort",
+    "kennwort",
+    "contraseña",
+    "mot de passe",
+    "senha",
+    "wachtwoord",
+    "lösenord",
+    "пароль",
+    "密码",
+    "パスワード",
+)
 _ASSIGNED: dict[str, Callable[[str], bool]] = {
     **dict.fromkeys(("key", "secret", "token", "credential"), looks_random),
-    **dict.fromkeys(("password", "passwd", "passphrase", "pwd"), _is_said_password),
+    **dict.fromkeys((*_PASSWORDS, *_FOREIGN), _is_said_password),
 }
-_KEY_OF = re.compile(r"(?:api|access|auth|encryption|private|signing|secret)[ _-]?$")
-_IN_VALUE = r"[^\s\"'\\,;<>{}\[\]()`&]"
-_VALUE = re.compile(
-    r"[\w-]{0,20}[\"'\\]{0,4}\s{0,3}(?:[:=]{1,2}>?|\bis)\s{0,3}[\"'\\`]{0,4}(" + _IN_VALUE + r"{6,512})",
-    re.ASCII | re.IGNORECASE,
+_KEY_OF = re.compile(r"(?:api|access|account|auth|encryption|master|private|role|signing|secret|storage)[ _-]?$")
+_REFERENCE = re.compile(r"\$\{?\w+\}?$|\$\(|\{\{|%\(|[A-Za-z_][\w.]*\(|https?:|os\.environ|process\.env")
+# A bracket or an ampersand belongs to a value that goes on, unless it opens the next field of a form.
+_IN_VALUE = (
+    r"(?:[^\s\"'\\,;<>{}\[\]()`&]|[()](?=[()&]{0,2}[\w!@#$%^*=+-])|&(?=[()]{0,2}[\w!@#$%^*=+-])(?![\w.-]{1,40}=))"
 )
+_QUOTED_OR_BARE = (
+    rf"(?:[\"'`](?P<quoted>[^\s\"'`\\<>]{{6,512}})(?=[\"'`\\])|[\"'\\`]{{0,4}}(?P<bare>{_IN_VALUE}{{6,512}}))"
+)
+# Between a name and its value: a colon or the like, also as languages and YAML break it; a pair's comma; the field `value` beside it.
+_BETWEEN = (
+    r"(?:\s{0,3}(?::=|[:=]{1,2}>?|->|\uff1a)(?:\s{0,3}|[ \t]{0,3}[>|]?[-+]?\\?\r?\n[ \t]{1,20}|[ \t]{0,3}\(\s{0,20})"
+    r"|\s{0,3}\b(?:is|was|lautet|es|est)\s{1,3}"
+    r"|(?<=[\"'])\s{0,2},\s{0,3}(?=[\"'])"
+    r"|,?\s{0,20}[\"'\\]{0,4}\bvalue[\"'\\]{0,4}\s{0,3}[:=]\s{0,3})"
+)
+_VALUE = re.compile(rf"[\w-]{{0,20}}[\"'\\`]{{0,4}}\]?{_BETWEEN}{_QUOTED_OR_BARE}", re.ASCII | re.IGNORECASE)
+_FLAG = re.compile(r"(?<![\w-])--?[\w-]{0,38}$", re.ASCII)
+_VALUE_OF_FLAG = re.compile(rf"[\w-]{{0,20}}\s{{1,3}}{_QUOTED_OR_BARE}", re.ASCII)
+_SAID_BESIDE = re.compile(r"\s[\"'`]?(?P<said>(?=[^\s]{0,40}\d)[A-Za-z0-9][\w!@#$%^*+=~?-]{7,64})", re.ASCII)
 _REST = re.compile(_IN_VALUE + "*")
+# Programs that take a password as an argument without naming it.
+_PROGRAM = re.compile(r"curl|wget|http|mysql|sshpass|redis-cli|secret")
+_COMMAND = re.compile(
+    r"\b(?:curl|wget|https?)\b[^\n|;]{0,200}?\s(?:-u|--(?:proxy-)?user)[ =][\"'\\]{0,3}[\w.@+-]{1,64}:"
+    r"(?P<user>[^\s\"'\\$<{][^\s\"'\\]{3,128})"
+    r"|\bmysql(?:dump|admin)?\b[^\n|;]{0,120}?\s-p(?P<mysql>[^\s\"'\\$<{-][^\s\"'\\]{3,64})"
+    r"|\b(?:sshpass\s+-p|redis-cli\b[^\n|;]{0,120}?\s-a)\s{0,3}[\"'\\]{0,3}(?P<other>[^\s\"'\\$<{-][^\s\"'\\]{3,64})"
+    r"|\b(?:secrets? (?:add|create|put|set)|(?:create|put)-secret(?:-value)?)\b[^\n|;]{0,120}?"
+    r"\s(?:-b|--body|--data|--secret-string|--value)[ =]{1,2}[\"'\\]{0,3}(?P<kept>[^\s\"'\\$<{-][^\s\"'\\]{5,512})",
+)
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -269,8 +327,16 @@ RULES: tuple[Rule, ...] = (
     Rule("gitlab_key", "GITLAB_KEY", "prefix", _prefixed(("glpat-",), r"[\w-]{20,}", _is_mixed)),
     Rule("npm_key", "NPM_KEY", "prefix", _prefixed(("npm_",), r"[A-Za-z0-9]{30,}", _is_mixed)),
     Rule("sendgrid_key", "SENDGRID_KEY", "prefix", _prefixed(("SG.",), r"[\w-]{16,64}\.[\w-]{16,}", _is_mixed)),
+    Rule("vendor_key", "VENDOR_KEY", "prefix", find_vendor_keys),
     Rule("jwt", "JWT", "prefix", _prefixed(("eyJ",), r"[\w.-]{12,}", _is_jwt)),
     Rule("bearer", "BEARER", "auth", _matching(r"(?i)bearer +([\w.~+/=-]{16,})", _is_mixed)),
+    Rule(
+        "token",
+        "TOKEN",
+        "word",
+        _matching(r"(?i)(?<!\w)(?:token|api-?key) +([\w.~+/=-]{16,})", looks_random),
+        is_certain=False,
+    ),
     Rule("basic", "BASIC_AUTH", "auth", _matching(r"(?i)basic +([A-Za-z0-9+/]{8,}={0,2})", _is_basic)),
     Rule(
         "assignment",

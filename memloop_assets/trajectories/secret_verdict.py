@@ -3,6 +3,7 @@
 The rules are those of ``secret_rules``; this is the last look, by another way than the redaction itself took.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from memloop_assets.store import Verdict
-from memloop_assets.trajectories.redaction import open_gates
+from memloop_assets.trajectories.secret_gates import gates_of_all, open_gates
 from memloop_assets.trajectories.secret_rules import Rule
 
 RULE_NAME = "no secret"
@@ -50,23 +51,11 @@ def _texts_of(value: Any) -> Iterator[str]:
 
 
 def _finds(column: pa.ChunkedArray, rules: Sequence[Rule]) -> dict[str, int]:
-    """Return the count of values with a find, by rule; the whole column is scanned at once, and only a find looks at single values."""
-    whole = b"\n".join(_bytes_of(chunk) for chunk in column.chunks)
-    gates = open_gates(whole)
-    open_rules = [rule for rule in rules if rule.gate in gates]
-    if not open_rules:
-        return {}
-    text = whole.decode("utf-8", "replace")
-    suspects = [rule for rule in open_rules if any(True for _ in rule.find(text))]
-    values = column.drop_null().to_pylist() if suspects else []
-    counts = {rule.name: sum(any(True for _ in rule.find(value)) for value in values) for rule in suspects}
-    return {name: count for name, count in counts.items() if count}
-
-
-def _bytes_of(chunk: pa.Array) -> bytes:
-    """Return the bytes of all strings of an array, one after the other."""
-    data = chunk.buffers()[2]
-    if not len(chunk) or data is None:
-        return b""
-    offsets = memoryview(chunk.buffers()[1]).cast("q")
-    return memoryview(data)[offsets[chunk.offset] : offsets[chunk.offset + len(chunk)]].tobytes()
+    """Return the count of values with a find, by rule; only a value that passes a rule's gate is looked at by itself."""
+    counts: Counter[str] = Counter()
+    for chunk in column.chunks:
+        values = chunk.cast(pa.large_binary())
+        for place, gates in gates_of_all(values).items():
+            text = values[place].as_py().decode("utf-8", "replace")
+            counts.update(rule.name for rule in rules if rule.gate in gates and any(True for _ in rule.find(text)))
+    return dict(counts)

@@ -15,9 +15,10 @@ after, and on nothing else, so that any week can be cut alone and gives what it 
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from memloop_assets.trajectories.formats.reader import Event, Origin, canonical_json
 from memloop_assets.trajectories.trajectory import Trajectory, in_order
@@ -38,6 +39,48 @@ class CutRules:
     id_silence: timedelta = timedelta(days=7)
 
 
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The events of one stretch of a stream, in the order of time, told apart by lane.
+
+    ``named`` holds those whose lane follows from themselves, ``decided`` those that only their decision id ties to one, by that id, and
+    ``ties`` when which lane named a decision; ``has_calls`` says whether calls tie any of them together.
+    """
+
+    named: Mapping[Lane, list[Event]]
+    decided: Mapping[str, list[Event]]
+    ties: Mapping[str, Ties]
+    has_calls: bool
+
+    @property
+    def events(self) -> Iterator[Event]:
+        """Yield every event."""
+        for events in (*self.named.values(), *self.decided.values()):
+            yield from events
+
+
+def sort_lanes(events: Iterable[Event]) -> Lanes:
+    """Return events, given in any order, told apart by lane."""
+    named: dict[Lane, list[Event]] = {}
+    decided: dict[str, list[Event]] = {}
+    ties: dict[str, list[tuple[datetime, Lane]]] = {}
+    has_calls = False
+    for event in in_order(list(events)):
+        has_calls |= event.call is not None
+        lane = _named_lane(event)
+        if event.decision_id is not None and lane is None:
+            decided.setdefault(event.decision_id, []).append(event)
+            continue
+        if event.decision_id is not None and lane is not None:
+            ties.setdefault(event.decision_id, []).append((event.at, lane))
+        lane = lane or ("silence", event.user_id or "")
+        if lane in named:
+            named[lane].append(event)
+        else:
+            named[lane] = [event]
+    return Lanes(named, decided, ties, has_calls)
+
+
 def cut_trajectories(
     events: Iterable[Event], week: IsoWeek, rules: CutRules | None = None, origin: Origin = "live"
 ) -> list[Trajectory]:
@@ -45,19 +88,50 @@ def cut_trajectories(
 
     ``events`` holds everything of the stream from three weeks before to one week after, in any order.
     """
+    return [Trajectory(attempt, origin) for attempt in cut_attempts([sort_lanes(events)], week, rules)]
+
+
+def cut_attempts(stretches: Sequence[Lanes], week: IsoWeek, rules: CutRules | None = None) -> list[list[Event]]:
+    """Return the events of each trajectory of one stream that starts in a week, in the order of their start.
+
+    ``stretches`` hold everything of the stream from three weeks before to one week after, one after the other in time.
+    """
     rules = rules or CutRules()
-    lanes: dict[Lane, list[Event]] = {}
-    ordered = in_order(list(events))
-    ties = _ties_of_decisions(ordered)
-    for event in ordered:
-        lanes.setdefault(_lane_of(event, ties, rules.id_silence), []).append(event)
+    start, end = week.start, week.end
+    tied = _tied_events(stretches, rules.id_silence)
+    lanes = dict.fromkeys(
+        lane for lanes in (*(s.named for s in stretches), tied) for lane, es in lanes.items() if _touch(es, start, end)
+    )
     found = []
-    for (kind, _), lane_events in lanes.items():
-        gap = rules.silence_gap if kind == "silence" else rules.id_silence
+    for lane in lanes:
+        lane_events = [event for stretch in stretches for event in stretch.named.get(lane, ())]
+        if lane in tied:
+            lane_events = in_order([*lane_events, *tied[lane]])
+        gap = rules.silence_gap if lane[0] == "silence" else rules.id_silence
         for run in _runs(lane_events, gap):
-            found += [attempt for attempt in _attempts(run) if IsoWeek.of(attempt[0].at) == week]
+            if _touch(run, start, end):
+                found += [attempt for attempt in _attempts(run) if start <= attempt[0].at < end]
     found.sort(key=lambda attempt: (attempt[0].at, attempt[0].source_id, attempt[0].line_number, attempt[0].ordinal))
-    return [Trajectory(attempt, origin=origin) for attempt in found]
+    return found
+
+
+def _touch(ordered: Sequence[Event], start: datetime, end: datetime) -> bool:
+    """Tell whether any of some events, given in order, lies between two moments."""
+    if ordered[-1].at < start or ordered[0].at >= end:
+        return False
+    return ordered[0].at >= start or any(start <= event.at < end for event in ordered)
+
+
+def _tied_events(stretches: Sequence[Lanes], reach: timedelta) -> dict[Lane, list[Event]]:
+    """Return the events that only their decision ties to a lane, by that lane, in order."""
+    tied: dict[Lane, list[Event]] = {}
+    for decision_id in dict.fromkeys(name for stretch in stretches for name in stretch.decided):
+        ties = [tie for stretch in stretches for tie in stretch.ties.get(decision_id, ())]
+        for stretch in stretches:
+            for event in stretch.decided.get(decision_id, ()):
+                lane = _tied_lane(event.at, ties, reach) or ("decision", decision_id)
+                tied.setdefault(lane, []).append(event)
+    return {lane: in_order(events) for lane, events in tied.items()}
 
 
 def join_sources(sources: Sequence[Sequence[Event]]) -> tuple[list[Event], int]:
@@ -65,8 +139,8 @@ def join_sources(sources: Sequence[Sequence[Event]]) -> tuple[list[Event], int]:
 
     Two equal lines of one source are two events.
     """
-    if len(sources) == 1:
-        return list(sources[0]), 0
+    if not _overlap(sources):
+        return [event for events in sources for event in events], 0
     places: dict[tuple[str, datetime], set[int]] = {}
     for number, events in enumerate(sources):
         for event in events:
@@ -86,18 +160,15 @@ def join_sources(sources: Sequence[Sequence[Event]]) -> tuple[list[Event], int]:
     return kept, sum(map(len, sources)) - len(kept)
 
 
+def _overlap(sources: Sequence[Sequence[Event]]) -> bool:
+    """Tell whether any two sources hold events of one stretch of time; most logs begin where the one before ended."""
+    ends = sorted((min(e.at for e in events), max(e.at for e in events)) for events in sources if events)
+    return any(later[0] <= earlier[1] for earlier, later in pairwise(ends))
+
+
 def _content(event: Event) -> tuple[object, ...]:
     ids = (event.session_id, event.task_id, event.user_id, event.decision_id)
-    return (event.kind, event.at, *ids, canonical_json([event.payload, event.extra]))
-
-
-def _lane_of(event: Event, ties: Mapping[str, Ties], reach: timedelta) -> Lane:
-    named = _named_lane(event)
-    if named is not None:
-        return named
-    if event.decision_id is not None:
-        return _tied_lane(event.at, ties.get(event.decision_id, ()), reach) or ("decision", event.decision_id)
-    return ("silence", event.user_id or "")
+    return (event.kind, event.at, *ids, canonical_json(event.said()))
 
 
 def _named_lane(event: Event) -> Lane | None:
@@ -105,16 +176,6 @@ def _named_lane(event: Event) -> Lane | None:
     if event.session_id is not None:
         return ("session", event.session_id)
     return ("task", event.task_id) if event.task_id is not None else None
-
-
-def _ties_of_decisions(events: Sequence[Event]) -> dict[str, Ties]:
-    """Return, for each decision id, when which lane named it, in the order of time."""
-    ties: dict[str, list[tuple[datetime, Lane]]] = {}
-    for event in events:
-        lane = _named_lane(event)
-        if event.decision_id is not None and lane is not None:
-            ties.setdefault(event.decision_id, []).append((event.at, lane))
-    return ties  # type: ignore[return-value]  # a dict of lists is one of sequences for who only reads
 
 
 def _tied_lane(at: datetime, ties: Ties, reach: timedelta) -> Lane | None:
@@ -127,8 +188,11 @@ def _tied_lane(at: datetime, ties: Ties, reach: timedelta) -> Lane | None:
     return None
 
 
-def _runs(events: Sequence[Event], gap: timedelta) -> Iterable[list[Event]]:
+def _runs(events: Sequence[Event], gap: timedelta) -> Iterable[Sequence[Event]]:
     """Yield a lane's runs: maximal stretches without silence, cut at week ends where rule 2 says so."""
+    if events[-1].at - events[0].at <= gap and _week_number(events[0].at) == _week_number(events[-1].at):
+        yield events
+        return
     run: list[Event] = []
     week_of_last_start: int | None = None
     for event in events:

@@ -8,7 +8,7 @@ import re
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -181,6 +181,7 @@ def scan(  # noqa: PLR0913  # where, how, from which line, up to which byte: all
     report = FileReport(path, status, spans={week: replace(span) for week, span in (known or {}).items()})
     begin = replace(start, open_spans={}) if start else Resume(0, 1, facts.fallback_at)
     before, point, is_undated = begin.before, begin, begin.is_undated
+    last: Line | None = None
     with path.open("rb") as file:
         ends_at = _end_of_last_line(file, size)
         for line in reader.lines(file, begin.offset, begin.line_number, size):
@@ -188,13 +189,14 @@ def scan(  # noqa: PLR0913  # where, how, from which line, up to which byte: all
             weeks = _count(report, found)
             if line.end_offset > ends_at:
                 point = Resume(line.start_offset, line.number, before, {w: _kept(report.spans.get(w)) for w in weeks})
-            report.weeks |= weeks
+            else:
+                last = line
             for week in weeks:
                 _widen(report.spans, week, line)
             before = stamp_after(found)
             is_undated |= before == facts.fallback_at
-            if line.end_offset <= ends_at:
-                point = Resume(line.end_offset, line.number + 1, before)
+        if last and not point.open_spans:
+            point = Resume(last.end_offset, last.number + 1, before)
         report.resume = replace(
             point if point.open_spans else _after_blank_lines(file, point, ends_at), is_undated=is_undated
         )
@@ -208,21 +210,26 @@ def _count(report: FileReport, found: list[Event] | Rejected) -> set[IsoWeek]:
         report.reasons[found.reason] += 1
         if len(report.rejected) < _SHOWN_REJECTS:
             report.rejected.append(found)
-        stamps: Iterable[datetime] = (found.at,)
+        weeks = {IsoWeek.of(found.at)}
     else:
-        report.events.update(event.kind for event in found)
         report.has_ids |= found[0].session_id is not None or found[0].task_id is not None
         report.is_synthetic_time |= found[0].is_synthetic_time
-        report.contentless_count += sum(CONTENT_MISSING in event.extra for event in found)
-        stamps = (event.at for event in found)
-    return {IsoWeek.of(at) for at in stamps}
+        weeks = set()
+        for event in found:
+            report.events[event.kind] += 1
+            report.contentless_count += CONTENT_MISSING in event.extra
+            weeks.add(IsoWeek.of(event.at))
+    report.weeks |= weeks
+    return weeks
 
 
 def _widen(spans: dict[IsoWeek, Span], week: IsoWeek, line: Line) -> None:
-    span = spans.setdefault(week, Span(line.start_offset, line.end_offset, line.number))
+    span = spans.get(week)
+    if span is None:
+        span = spans[week] = Span(line.start_offset, line.end_offset, line.number)
     span.end_offset = max(span.end_offset, line.end_offset)
     span.line_count += 1
-    span.checksum = zlib.crc32(line.raw + b"\n", span.checksum)
+    span.checksum = zlib.crc32(b"\n", zlib.crc32(line.raw, span.checksum))
 
 
 def _kept(span: Span | None) -> Span | None:

@@ -162,8 +162,7 @@ class Trajectory:
     def trajectory_id(self) -> str:
         """Return its identity: the first 32 hex digits of SHA-256 over its events' content and stamps, not over where they were read."""
         content = [
-            [e.kind, e.at.isoformat(), e.session_id, e.task_id, e.user_id, e.decision_id, e.payload, e.extra]
-            for e in self.events
+            [e.kind, e.at, e.session_id, e.task_id, e.user_id, e.decision_id, e.payload, e.extra] for e in self.events
         ]
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
 

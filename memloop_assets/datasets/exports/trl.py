@@ -1,7 +1,7 @@
 """TRL's conversational formats: ``{"messages": […]}``, and ``{"prompt": […], "chosen": […], "rejected": […]}`` with an explicit prompt.
 
-Arguments of tool calls are JSON strings: where they were objects, the ``datasets`` library would give every call the keys of all others,
-filled with null. Source: TRL's page "Dataset formats and types".
+Arguments of tool calls are JSON strings: where they were objects, older versions of the ``datasets`` library would give every call the
+keys of all others, filled with null. Source: TRL's page "Dataset formats and types".
 """
 
 from memloop_assets.datasets.conversations import Chat, Message

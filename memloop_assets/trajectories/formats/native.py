@@ -18,7 +18,6 @@ from memloop_assets.trajectories.formats.reader import (
     read_stamp,
 )
 
-_IDS = ("session_id", "task_id", "user_id", "decision_id")
 _LABEL_SOURCES = ("user", "checker", "judge", "none")
 
 Fields = dict[str, Any]
@@ -40,36 +39,44 @@ class NativeReader(JsonLinesReader):
         if read is None:
             reason = f"unknown event type {kind!r}"[:80] if kind is not None else "no event type"
             return Rejected(line.number, at, reason, line.raw, source.source_id)
-        rest = dict(found)
-        rest.pop("type")
-        if stamp is not None or rest.get("timestamp") is None:
-            rest.pop("timestamp", None)
-        ids: dict[str, Any] = {name: _read_id(rest, name) for name in _IDS}
-        payload = read(rest)
+        del found["type"]
+        if stamp is not None or found.get("timestamp") is None:
+            found.pop("timestamp", None)
+        session_id = _read_id(found, "session_id") if "session_id" in found else None
+        task_id = _read_id(found, "task_id") if "task_id" in found else None
+        user_id = _read_id(found, "user_id") if "user_id" in found else None
+        decision_id = _read_id(found, "decision_id") if "decision_id" in found else None
+        payload = read(found)
         if isinstance(payload, str):
             return Rejected(line.number, at, payload, line.raw, source.source_id)
         return [
             Event(
-                kind=kind,  # type: ignore[arg-type]  # a key of _PAYLOADS is an EventKind
-                at=at,
-                line_number=line.number,
-                payload=payload,
-                source_id=source.source_id,
-                extra=rest,
-                **ids,
+                kind,  # type: ignore[arg-type]  # a key of _PAYLOADS is an EventKind
+                at,
+                line.number,
+                payload,
+                source.source_id,
+                session_id=session_id,
+                task_id=task_id,
+                user_id=user_id,
+                decision_id=decision_id,
+                extra=found,
             )
         ]
 
 
 def _read_id(rest: Fields, name: str) -> str | None:
     """Take an id out of the fields; numbers are written as text, anything else stays among the extra fields."""
-    value = rest.get(name)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        rest.pop(name, None)
+    value = rest[name]
+    if isinstance(value, str) and value and not value.isspace():
+        del rest[name]
+        return value
+    if value is None or isinstance(value, str):
+        del rest[name]
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    rest.pop(name)
+    del rest[name]
     return str(value)
 
 

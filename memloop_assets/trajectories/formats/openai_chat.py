@@ -154,7 +154,9 @@ def _end_of(fields: Fields, source: SourceFacts, start: datetime) -> datetime:
 
 def _ids_of(fields: Fields, line: Line, source: SourceFacts, *, is_synthetic: bool) -> Mapping[str, str | None]:
     """Return the ids: a session logged as such, else the trace, else the call; each line without any is a session of its own."""
-    metadata = told if isinstance(told := fields.get("metadata"), dict) else {}
+    metadata, parameters = (
+        told if isinstance(told := fields.get(name), dict) else {} for name in ("metadata", "model_parameters")
+    )
     logged = first_id(*(place.get(name) for name in _SESSIONS for place in (fields, metadata)))
     trace = first_id(fields.get("trace_id"), metadata.get("trace_id"))
     session = logged or trace or first_id(fields.get("id")) or f"{source.file_name} line {line.number}"
@@ -162,6 +164,7 @@ def _ids_of(fields: Fields, line: Line, source: SourceFacts, *, is_synthetic: bo
         *(fields.get(name) for name in ("end_user", "user_id", "user")),
         metadata.get("user_api_key_end_user_id"),
         metadata.get("user_api_key_user_id"),
+        parameters.get("user"),
     )
     decision = first_id(fields.get("decision_id"), metadata.get("decision_id"))
     # where stamps are made up, a session goes on within its file only

@@ -241,7 +241,12 @@ def _of_tool(span: _Span) -> list[_Payload]:
 def _of_call(span: _Span) -> list[_Payload]:
     """Return the payloads of a model call: its arm, what was asked, what was answered, what it took."""
     asked, said = messages_of(span.attributes, span.events)
-    sides = [side for side, messages in (("input", asked), ("output", said)) if not messages]
+    has_answer = not _of_failure(span)
+    sides = [
+        side
+        for side, messages in (("input", asked), ("output", said))
+        if not messages and (side == "input" or has_answer)
+    ]
     missing: Fields = {CONTENT_MISSING: sides} if sides and not _sums_up(span, span.operation) else {}
     found: list[_Payload] = []
     if (arm := first_text(span.told("model"))) is not None:

@@ -5,11 +5,12 @@ A reader knows one log shape and nothing else: not weeks, not trajectories, not 
 
 import json
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 
 import orjson
 
@@ -20,8 +21,12 @@ ORIGINS: tuple[Origin, ...] = ("live", "benchmark", "probe", "replay", "review")
 # A clock outside these years was never set (the zero times of Go and Unix, seconds since boot), or counts in another unit.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
 _DEEPEST = 240  # levels: orjson writes 254, and a row wraps a line's fields in a few more
+_NOTHING: Mapping[str, object] = {}
+_OTHER_ROLE: Mapping[str, object] = {"role": None}
+_SLIM_ROLES: Mapping[str, Mapping[str, object]] = {role: {"role": role} for role in ("user", "system")}
 _BOM = b"\xef\xbb\xbf"
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_AS_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
+_LONG_NUMBER = b"0" * 19
 
 CONTENT_MISSING = "content_missing"  # the field of ``extra`` in which a reader says which side of a call has no content
 
@@ -83,6 +88,32 @@ class Event:
     extra: Mapping[str, object] = field(default_factory=dict)
     is_synthetic_time: bool = False
     call: CallPart | None = None
+    packed: bytes | None = None
+    """Payload and extra as JSON while the event is packed."""
+
+    def pack(self) -> None:
+        """Keep what the event says as JSON, a fraction of the size, and of its payload but whether a user or the system said it."""
+        # a copy: what orjson returns keeps the room in which it was written, several kilobytes
+        self.packed = bytes(memoryview(orjson.dumps([self.payload, self.extra], option=orjson.OPT_NON_STR_KEYS)))
+        # ids repeat on every line of a session
+        self.session_id = sys.intern(self.session_id) if self.session_id else self.session_id
+        self.task_id = sys.intern(self.task_id) if self.task_id else self.task_id
+        self.slim()
+
+    def unpack(self) -> None:
+        """Undo ``pack``."""
+        self.payload, self.extra = self.said()
+        self.packed = None
+
+    def said(self) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        """Return payload and extra, packed or not."""
+        return (self.payload, self.extra) if self.packed is None else orjson.loads(self.packed)
+
+    def slim(self) -> None:
+        """Forget what the event says, but for whether a user or the system said it."""
+        role = self.payload.get("role")
+        self.payload = _SLIM_ROLES.get(str(role), _OTHER_ROLE)
+        self.extra = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +127,7 @@ class Rejected:
     source_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One raw line of a source with its place: 1-based number and the byte offsets between which it lies."""
 
     number: int
@@ -160,14 +190,18 @@ def json_lines(file: BinaryIO, start_offset: int, start_line: int, end_offset: i
 
     Nothing after ``end_offset`` is looked at: a live log may be growing in the middle of a line.
     """
+    if start_offset >= end_offset:
+        return
     file.seek(start_offset)
-    offset, number = start_offset, start_line
-    while offset < end_offset and (raw := file.readline(end_offset - offset)):
+    offset = start_offset
+    for number, whole in enumerate(file, start_line):
+        raw = whole if offset + len(whole) <= end_offset else whole[: end_offset - offset]
+        start, offset = offset, offset + len(raw)
         text = raw.removeprefix(_BOM).strip(b" \t\r\n")
         if text:
-            yield Line(number, offset, offset + len(raw), text)
-        offset += len(raw)
-        number += 1
+            yield Line(number, start, offset, text)
+        if offset >= end_offset:
+            return
 
 
 def parse_object(raw: bytes) -> dict[str, object] | str:
@@ -178,9 +212,9 @@ def parse_object(raw: bytes) -> dict[str, object] | str:
         return explain_bad_json(raw, str(error))
     if not isinstance(value, dict):
         return f"a JSON {type(value).__name__}, not an object"
-    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and depth_of(value) > _DEEPEST:
+    if len(raw) > 2 * _DEEPEST and raw.count(b"[") + raw.count(b"{") > _DEEPEST and depth_of(value) > _DEEPEST:
         return f"nested deeper than {_DEEPEST} levels"
-    return json.loads(raw, parse_int=_read_whole_number) if _LONG_NUMBER.search(raw) else value
+    return json.loads(raw, parse_int=_read_whole_number) if _LONG_NUMBER in raw.translate(_AS_ZERO) else value
 
 
 def _read_whole_number(text: str) -> int | str:
@@ -223,7 +257,8 @@ def read_stamp(value: object, zone: tzinfo) -> datetime | None:
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value.strip())
-            moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+            if moment.tzinfo is not UTC:
+                moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value / 1000 if abs(value) >= 1e11 else value
             moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
