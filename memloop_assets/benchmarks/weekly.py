@@ -26,9 +26,11 @@ def current_suite(path: Path) -> BenchmarkSuite:
 def score_router(
     suite: BenchmarkSuite, router: Router, name: str, expected_costs_usd: Mapping[str, float]
 ) -> PolicyScores:
-    """Score a router on the holdout tasks; its choices are made from the prompt alone."""
+    """Score a router on the holdout tasks; its choices are made from the prompt and the domain that the benchmark names."""
     tasks = suite.tasks_of("holdout")
-    return score_policy(tasks, name, lambda task: router.choose(task.prompt).arm, expected_costs_usd)
+    return score_policy(
+        tasks, name, lambda task: router.choose(task.prompt, domain=task.domain).arm, expected_costs_usd
+    )
 
 
 def score_week(
