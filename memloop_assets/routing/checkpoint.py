@@ -22,6 +22,7 @@ from memloop_assets.routing.choosing import ChoiceRule
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear
 from memloop_assets.routing.router import Router, little_endian
+from memloop_assets.routing.task_memory import TaskMemory
 
 FORMAT = 2
 """Raised whenever a reader of the old format would misread the new one."""
@@ -107,8 +108,10 @@ def _rebuild(facts: dict[str, Any], arrays: dict[str, NDArray]) -> Router:
         raise BadInput("router", "its hand features are not those of this memloop", "fit it again")
     per_arm = {name: arrays[name] for name in ("costs_usd", "latencies_ms", "slopes", "shifts", "term_variances")}
     linear = {name: arrays[name] for name in ("intercepts", "term_weights", "hand_weights", "domain_weights")}
-    prefix = "forest_"
-    forest = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    forest, memory = (
+        {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        for prefix in ("forest_", "memory_")
+    )
     return Router(
         kind=facts["kind"],
         arms=tuple(facts["arms"]),
@@ -118,8 +121,13 @@ def _rebuild(facts: dict[str, Any], arrays: dict[str, NDArray]) -> Router:
         forest=Forest(depth=facts["forest_depth"], **forest) if forest else None,
         prior_variance=facts["prior_variance"],
         row_counts=tuple(facts["row_counts"]),
+        memory=_rebuild_memory(facts["memory"], memory) if memory else None,
         **per_arm,
     )
+
+
+def _rebuild_memory(facts: dict[str, Any], arrays: dict[str, Any]) -> TaskMemory:
+    return TaskMemory(tuple(facts["keys"]), tuple(facts["numbers"]), trust_trials=facts["trust_trials"], **arrays)
 
 
 def _array_bytes(array: NDArray) -> bytes:

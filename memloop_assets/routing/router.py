@@ -21,6 +21,7 @@ from memloop_assets.featuriser import HAND_NAMES, Features, Featuriser
 from memloop_assets.routing.choosing import Choice, ChoiceRule, Prospect, explore, pick_arm
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear, logit, sigmoid
+from memloop_assets.routing.task_memory import TaskMemory
 
 __all__ = ["Choice", "ChoiceRule", "Router", "RouterKind", "single_arm_router"]
 
@@ -37,7 +38,8 @@ class Router:
     The prediction is the mean of ``linear`` and, where there is one, ``forest``, calibrated per arm: the logit times
     ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call, ``latencies_ms`` (NaN where unknown), ``slopes`` and
     ``shifts`` (arms,); ``term_variances`` (terms, arms), how unsure the linear weights are, and ``prior_variance``, how
-    unsure the weight of a word is that was never seen. ``row_counts`` tells how many training rows each arm had.
+    unsure the weight of a word is that was never seen. ``memory`` then moves the prediction of a task that was tried before.
+    ``row_counts`` tells how many training rows each arm had.
     """
 
     kind: RouterKind
@@ -53,6 +55,7 @@ class Router:
     term_variances: NDArray[np.float32]
     prior_variance: float
     row_counts: tuple[int, ...]
+    memory: TaskMemory | None = None
 
     def __post_init__(self) -> None:
         """Refuse a router whose parts do not fit together; raises BadInput."""
@@ -64,6 +67,7 @@ class Router:
             and self.linear.term_weights.shape == self.term_variances.shape == (len(self.featuriser.terms), arm_count)
             and (self.forest is None or self.forest.leaf_values.shape[1] == arm_count)
             and (self.forest is None or len(self.forest.directions) == len(self.featuriser.terms))
+            and (self.memory is None or self.memory.trial_counts.shape[1] == arm_count)
         )
         if not shapes_fit:
             raise BadInput("router", "its arrays do not fit its arms and terms", "fit it again")
@@ -100,6 +104,7 @@ class Router:
             "domains": list(self.linear.domains),
             "prior_variance": self.prior_variance,
             "forest_depth": None if self.forest is None else self.forest.depth,
+            "memory": None if self.memory is None else self.memory.facts(),
         }
 
     def arrays(self) -> dict[str, NDArray]:
@@ -115,13 +120,14 @@ class Router:
             "term_variances": self.term_variances,
             **self.linear.arrays(),
             **({} if self.forest is None else self.forest.arrays()),
+            **({} if self.memory is None else self.memory.arrays()),
         }
 
     def predict_rewards(self, text: str, domain: str | None = None) -> NDArray[np.float64]:
         """Return the predicted reward of each arm, shape (arms,), in [0, 1]; ``domain`` is the logged kind of task."""
         features = self.featuriser.transform(text)
         values = None if self.forest is None else self.forest.values(features)
-        return self._predict(features, domain, values)
+        return self._remember(text, self._predict(features, domain, values))[0]
 
     def predict_reward_table(
         self, texts: Sequence[str], domains: Sequence[str | None] | None = None
@@ -135,7 +141,8 @@ class Router:
         table = np.empty((len(found), len(self.arms)))
         for row, features in enumerate(found):
             domain = None if domains is None else domains[row]
-            table[row] = self._predict(features, domain, None if forest is None else forest[row])
+            predicted = self._predict(features, domain, None if forest is None else forest[row])
+            table[row] = self._remember(texts[row], predicted)[0]
         return table
 
     def choose(
@@ -152,13 +159,14 @@ class Router:
             raise BadInput("choice", f"draw is {draw}", "draw a number from [0, 1), as random.random() does")
         places = self._allowed_places(arms)
         features = self.featuriser.transform(text)
-        rewards = self._predict(features, domain, None if self.forest is None else self.forest.values(features))
-        prospects = self._prospects(rewards, features)
+        predicted = self._predict(features, domain, None if self.forest is None else self.forest.values(features))
+        rewards, left = self._remember(text, predicted)
+        prospects = self._prospects(rewards, features, left)
         reference = prospects[self._places[self.rule.reference_arm]]
         offered = [prospects[place] for place in places]
         if self.kind == "single-arm" and self._places[reference.arm] in places:
             return self._told(reference, "this policy always takes its one arm", is_fallback=False)
-        picked = pick_arm(self.rule, offered, reference, self._doubt(text, features))
+        picked = pick_arm(self.rule, offered, reference, self._doubt(text, features, left))
         served, propensity = picked.prospect, 1.0
         if draw is not None and not picked.is_fallback:
             served, propensity = explore(self.rule, picked, offered, draw)
@@ -178,14 +186,14 @@ class Router:
         prices = np.array([costs_usd.get(arm, price) for arm, price in zip(self.arms, self._costs, strict=True)])
         return replace(self, costs_usd=prices)
 
-    def _doubt(self, text: str, features: Features) -> str | None:
+    def _doubt(self, text: str, features: Features, left: NDArray[np.float64] | None) -> str | None:
         """Return in words why a text is not judged, None where it is."""
         if self.kind == "single-arm":
             return "this policy knows one arm"
         if not text.strip():
             return "the text is empty"
         limit = self.rule.known_word_limit
-        if features.known_ratio < limit:
+        if left is None and features.known_ratio < limit:
             return f"{features.known_ratio:.0%} of the words are known, under the limit of {limit:.0%}"
         return None
 
@@ -208,7 +216,18 @@ class Router:
             chances = 0.5 * (chances + forest)
         return sigmoid(self.slopes * logit(chances) + self.shifts) if self._is_calibrated else chances
 
-    def _prospects(self, rewards: NDArray[np.float64], features: Features) -> list[Prospect]:
+    def _remember(
+        self, text: str, predicted: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the rewards moved by what is remembered, and what is left of each prediction; None for an unknown task."""
+        place, similarity = (None, 0.0) if self.memory is None else self.memory.recall(text)
+        if self.memory is None or place is None:
+            return predicted, None
+        return self.memory.blend(place, similarity, predicted)
+
+    def _prospects(
+        self, rewards: NDArray[np.float64], features: Features, left: NDArray[np.float64] | None
+    ) -> list[Prospect]:
         """Return what is expected of every arm.
 
         The spread is that of the linear weights alone, as if they were independent (a diagonal Laplace approximation), the
@@ -217,8 +236,10 @@ class Router:
         known = features.known_ratio
         squares = (features.values * features.values).astype(np.float32)
         variances = known * (squares @ self.term_variances[features.indices]) + (1.0 - known) * self.prior_variance
-        spreads = (rewards * (1.0 - rewards) * np.sqrt(variances)).tolist()
-        each = zip(self.arms, rewards.tolist(), self._costs, self._latencies, spreads, strict=True)
+        spreads = rewards * (1.0 - rewards) * np.sqrt(variances)
+        if left is not None:
+            spreads *= left
+        each = zip(self.arms, rewards.tolist(), self._costs, self._latencies, spreads.tolist(), strict=True)
         return [Prospect(*one) for one in each]
 
     def _allowed_places(self, arms: Sequence[str] | None) -> Sequence[int]:

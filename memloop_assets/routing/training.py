@@ -28,6 +28,7 @@ from memloop_assets.routing.fitting import (
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear
 from memloop_assets.routing.router import Router
+from memloop_assets.routing.task_memory import TaskMemory, gather_memory
 from memloop_assets.routing.trials import Trials, best_arm, mean_rewards, price_arms, read_trials, time_arms
 
 _CALIBRATION_SHARE = 0.1
@@ -45,6 +46,8 @@ class TrainingSettings:
     min_arm_rows: with fewer rows an arm predicts its shrunk mean whatever the text.
     min_forest_tasks: with fewer distinct tasks there are no trees; 0: never any.
     min_calibration_tasks: with fewer distinct tasks none are set aside for calibration; 0: never any.
+    memory_tasks: the most tasks of which past trials are kept, those tried most often; 0: none.
+    memory_trust_trials: on such a task, the prediction counts as so many trials.
     reference_arm: what the router falls back to; None takes the best single arm by the training rows.
     propensity_floor: a row counts by the inverse of its logged propensity, or of this where that is lower; 1: unused.
         A router's own logs show each arm on the tasks that suited it. After a router had sent half of the tasks to each
@@ -64,7 +67,9 @@ class TrainingSettings:
     shrinkage_rows: float = 20.0
     min_arm_rows: int = 20
     min_forest_tasks: int = 300
-    min_calibration_tasks: int = 1_000
+    min_calibration_tasks: int = 3_000
+    memory_tasks: int = 5_000
+    memory_trust_trials: float = 4.0
     propensity_floor: float = 0.05
     reference_arm: str | None = None
     delta: float = 0.02
@@ -84,6 +89,8 @@ class TrainingSettings:
             "min_arm_rows": (1, 1_000_000),
             "min_forest_tasks": (0, 1e9),
             "min_calibration_tasks": (0, 1e9),
+            "memory_tasks": (0, 1_000_000),
+            "memory_trust_trials": (1e-3, 1e9),
             "propensity_floor": (1e-3, 1),
             "delta": (0, 1),
             "reward_floor": (0, 1),
@@ -149,6 +156,7 @@ def fit_router(samples: pa.Table, arm_costs: Mapping[str, float], settings: Trai
         term_variances=fitted.variances,
         prior_variance=1.0 / settings.penalty,
         row_counts=tuple(int((trials.arms == arm).sum()) for arm in arms),
+        memory=_remember_tasks(trials, arms, settings) if settings.memory_tasks else None,
     )
 
 
@@ -192,6 +200,21 @@ def _fit_arms(trials: Trials, arms: tuple[str, ...], featuriser: Featuriser, set
     forest = grow_forest(material, rows, arms, linear) if has_forest else None
     slopes, shifts = calibrate_arms(material, np.flatnonzero(is_set_aside), arms, linear, forest)
     return _Fitted(linear, variances, forest, slopes, shifts)
+
+
+def _remember_tasks(trials: Trials, arms: tuple[str, ...], settings: TrainingSettings) -> TaskMemory | None:
+    """Return the memory of the tasks that were tried before, trials counted by their weights without propensities."""
+    texts = dict(zip(trials.task_keys, trials.texts, strict=True))
+    keys = sorted(texts)
+    rows, columns = np.searchsorted(np.array(keys), trials.task_keys), np.searchsorted(np.array(arms), trials.arms)
+    cells = np.ravel_multi_index((rows, columns), (len(keys), len(arms)))
+    counts, sums = (
+        np.bincount(cells, weights, len(keys) * len(arms)).reshape(len(keys), len(arms)).astype(np.float64)
+        for weights in (trials.plain_weights, trials.plain_weights * trials.rewards)
+    )
+    tasks = [(key, texts[key]) for key in keys]
+    most, trust = settings.memory_tasks, settings.memory_trust_trials
+    return gather_memory(tasks, counts, sums, most_tasks=most, trust_trials=trust)
 
 
 def _fit_featuriser(trials: Trials, settings: TrainingSettings) -> Featuriser:

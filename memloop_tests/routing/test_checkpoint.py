@@ -14,8 +14,9 @@ from memloop_assets.routing.checkpoint import FORMAT, checkpoint_digest, load_ch
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear
 from memloop_assets.routing.router import ChoiceRule, Router, single_arm_router
+from memloop_assets.routing.task_memory import gather_memory
 
-TEXTS = ("the cat", "", "zork", "übermut cat\n" * 5)
+TEXTS = ("the cat", "The cat sat on the mat!", "", "zork", "übermut cat\n" * 5)
 
 
 def some_forest(random: np.random.Generator) -> Forest:
@@ -56,6 +57,13 @@ def some_router(seed: int = 0) -> Router:
         term_variances=random.random((4, 2)).astype(np.float32),
         prior_variance=0.7,
         row_counts=(7, 9),
+        memory=gather_memory(
+            [("k" * 32, "the cat sat on the mat")],
+            np.array([[2.0, 1.0]]),
+            np.array([[1.5, 0.0]]),
+            most_tasks=9,
+            trust_trials=4.0,
+        ),
     )
 
 
@@ -113,7 +121,7 @@ def test_every_altered_byte_of_every_file_is_noticed(tmp_path: Path) -> None:
 def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
     version = save_checkpoint(some_router(), tmp_path)
     names = [path.name for path in (tmp_path / version).iterdir()]
-    assert len(names) == 20
+    assert len(names) == 25
     for name in names:
         content = (tmp_path / version / name).read_bytes()
         (tmp_path / version / name).unlink()
