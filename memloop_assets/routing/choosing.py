@@ -5,7 +5,7 @@ Here belong the numbers of the rule, and exploration. Not here: where prediction
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import erf, inf, sqrt
+from math import inf
 
 _EXPLORED_ARMS = 3
 
@@ -14,9 +14,9 @@ _EXPLORED_ARMS = 3
 class Choice:
     """What a router did with one task: the arm, why, and what it expects of it.
 
-    ``confidence`` (0.5 to 1) is how sure it is that a cheaper arm is good enough, or that none is. ``propensity`` is the
-    exact probability with which this arm was chosen: log it. ``is_exploration`` tells that chance took another arm than
-    the rule's.
+    ``confidence`` (0 to 1) is how much of what could be unknown about the text, before any training, is known of the rule's
+    arm and the reference arm: the lower of both. ``propensity`` is the exact probability with which this arm was chosen: log
+    it. ``is_exploration`` tells that chance took another arm than the rule's.
     """
 
     arm: str
@@ -36,9 +36,9 @@ class ChoiceRule:
 
     Good enough: predicted reward at least the reference arm's minus ``delta`` and at least ``reward_floor``. An arm whose
     expected latency is above ``latency_limit_ms`` is left out. The reference arm serves a text of whose words a smaller
-    share than ``known_word_limit`` (0 to 1) is known, and where the confidence in a cheaper arm is under
-    ``confidence_floor`` (0.5: never). ``exploration_ratio`` of the other choices are spread evenly over the rule's arm and
-    the best predicted others, three in all.
+    share than ``known_word_limit`` (0 to 1) is known, and where the confidence is under ``confidence_floor`` (0: never).
+    ``exploration_ratio`` of the other choices are spread evenly over the rule's arm and the best predicted others, three in
+    all.
     """
 
     reference_arm: str
@@ -46,19 +46,19 @@ class ChoiceRule:
     reward_floor: float
     known_word_limit: float
     latency_limit_ms: float | None = None
-    confidence_floor: float = 0.5
+    confidence_floor: float = 0.0
     exploration_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What is expected of one arm on one task; ``spread`` is the standard error of the predicted reward."""
+    """What is expected of one arm on one task; ``confidence`` is 1 minus the share of its weights' prior spread that is left."""
 
     arm: str
     reward: float
     cost_usd: float
     latency_ms: float
-    spread: float
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,6 @@ class Pick:
 
     prospect: Prospect
     reason: str
-    confidence: float
     is_fallback: bool = False
 
 
@@ -81,26 +80,20 @@ def pick_arm(rule: ChoiceRule, offered: Sequence[Prospect], reference: Prospect,
     fast = [one for one in offered if not one.latency_ms > limit]
     if not fast:
         quickest = min(offered, key=lambda one: (one.latency_ms, -one.reward, one.arm))
-        return Pick(quickest, f"every arm is slower than {limit:g} ms; the fastest serves", 0.5, is_fallback=True)
+        return Pick(quickest, f"every arm is slower than {limit:g} ms; the fastest serves", is_fallback=True)
     bar = max(reference.reward - rule.delta, rule.reward_floor)
-    cheaper = [one for one in fast if one.cost_usd <= reference.cost_usd and one.arm != reference.arm]
-    if doubt:
-        return _fall_back(fast, reference, doubt, _surest(cheaper, reference, bar))
     good = [one for one in fast if one.reward >= bar]
-    if not good:
-        reason = f"no arm is predicted to reach the floor of {rule.reward_floor:.3f}"
-        return _fall_back(fast, reference, reason, _surest(cheaper, reference, bar))
+    if doubt or not good:
+        doubt = doubt or f"no arm is predicted to reach the floor of {rule.reward_floor:.3f}"
+        return _fall_back(fast, reference, doubt)
     taken = min(good, key=lambda one: (one.cost_usd, -one.reward, one.arm))
-    versus = f"{reference.arm}'s {reference.reward:.3f} minus {rule.delta:.3f}"
-    reason = f"cheapest of {len(good)} good enough: {taken.reward:.3f} against {versus}"
-    reason += f", at {taken.cost_usd:.6g} USD, not {reference.cost_usd:.6g}"
-    if taken.arm == reference.arm:
-        return Pick(taken, reason, _surest(cheaper, reference, bar))
-    confidence = _certainty(taken.reward - bar, taken, reference)
+    confidence = min(taken.confidence, reference.confidence)
     if confidence < rule.confidence_floor:
         doubt = f"confidence {confidence:.2f} in {taken.arm} is under {rule.confidence_floor:.2f}"
-        return _fall_back(fast, reference, doubt, confidence)
-    return Pick(taken, reason, confidence)
+        return _fall_back(fast, reference, doubt)
+    versus = f"{reference.arm}'s {reference.reward:.3f} minus {rule.delta:.3f}"
+    reason = f"cheapest of {len(good)} good enough: {taken.reward:.3f} against {versus}"
+    return Pick(taken, f"{reason}, at {taken.cost_usd:.6g} USD, not {reference.cost_usd:.6g}")
 
 
 def explore(rule: ChoiceRule, picked: Pick, offered: Sequence[Prospect], draw: float) -> tuple[Prospect, float]:
@@ -122,22 +115,9 @@ def explore(rule: ChoiceRule, picked: Pick, offered: Sequence[Prospect], draw: f
     return explored[place], ratio / len(explored) + (1.0 - ratio) * (place == 0)
 
 
-def _fall_back(fast: Sequence[Prospect], reference: Prospect, reason: str, confidence: float) -> Pick:
+def _fall_back(fast: Sequence[Prospect], reference: Prospect, reason: str) -> Pick:
     if any(one.arm == reference.arm for one in fast):
-        return Pick(reference, f"{reason}: the reference arm serves", confidence, is_fallback=True)
+        return Pick(reference, f"{reason}: the reference arm serves", is_fallback=True)
     best = min(fast, key=lambda one: (-one.reward, one.cost_usd, one.arm))
     reason = f"the reference arm {reference.arm} is not available; best predicted of the others: {best.reward:.3f}"
-    return Pick(best, reason, confidence, is_fallback=True)
-
-
-def _surest(cheaper: Sequence[Prospect], reference: Prospect, bar: float) -> float:
-    """Return how sure it is that no cheaper arm is good enough: as sure as of the likeliest one."""
-    return max(0.5, min((_certainty(bar - one.reward, one, reference) for one in cheaper), default=1.0))
-
-
-def _certainty(margin: float, one: Prospect, reference: Prospect) -> float:
-    """Return the chance that a margin between two predicted rewards is truly above 0: normal errors, independent."""
-    spread = sqrt(one.spread**2 + reference.spread**2)
-    if spread == 0.0:
-        return 1.0 if margin >= 0.0 else 0.0
-    return 0.5 * (1.0 + erf(margin / spread / sqrt(2.0)))
+    return Pick(best, reason, is_fallback=True)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from math import isfinite
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -77,7 +77,7 @@ class Router:
             )
         numbers: tuple[NDArray, ...] = (self.costs_usd, self.slopes, self.shifts, self.term_variances)
         numbers = (*numbers, *self.linear.arrays().values())
-        if not all(np.isfinite(array).all() for array in numbers) or not isfinite(self.prior_variance):
+        if not all(np.isfinite(array).all() for array in numbers) or not 0.0 < self.prior_variance < inf:
             raise BadInput(
                 "router", "it holds numbers that are not finite", "look for NaN in costs and rewards, fit it again"
             )
@@ -177,7 +177,7 @@ class Router:
             reason,
             is_fallback=picked.is_fallback,
             propensity=propensity,
-            confidence=picked.confidence,
+            confidence=min(picked.prospect.confidence, reference.confidence),
             is_exploration=is_exploration,
         )
 
@@ -230,16 +230,16 @@ class Router:
     ) -> list[Prospect]:
         """Return what is expected of every arm.
 
-        The spread is that of the linear weights alone, as if they were independent (a diagonal Laplace approximation), the
-        unknown words counting as words whose weight is as open as before the fit.
+        The confidence knows the linear weights alone, as if they were independent (a diagonal Laplace approximation); an unknown
+        word is one whose weight is as open as before the fit.
         """
         known = features.known_ratio
         squares = (features.values * features.values).astype(np.float32)
         variances = known * (squares @ self.term_variances[features.indices]) + (1.0 - known) * self.prior_variance
-        spreads = rewards * (1.0 - rewards) * np.sqrt(variances)
+        spreads = np.sqrt(variances / self.prior_variance)
         if left is not None:
             spreads *= left
-        each = zip(self.arms, rewards.tolist(), self._costs, self._latencies, spreads.tolist(), strict=True)
+        each = zip(self.arms, rewards.tolist(), self._costs, self._latencies, (1.0 - spreads).tolist(), strict=True)
         return [Prospect(*one) for one in each]
 
     def _allowed_places(self, arms: Sequence[str] | None) -> Sequence[int]:
@@ -307,6 +307,6 @@ def single_arm_router(
         slopes=none + 1.0,
         shifts=none,
         term_variances=np.empty((0, len(names)), dtype=np.float32),
-        prior_variance=0.0,
+        prior_variance=1.0,
         row_counts=(0,) * len(names),
     )

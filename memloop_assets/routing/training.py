@@ -57,7 +57,7 @@ class TrainingSettings:
     reward_floor: an arm predicted under this is never a saving.
     known_word_limit: share of known words (0 to 1) under which a text counts as novel.
     latency_limit_ms: an arm whose mean logged latency is above this never serves; None: no limit.
-    confidence_floor: confidence (0.5 to 1) in a saving under which the reference arm serves.
+    confidence_floor: confidence (0 to 1) under which the reference arm serves.
     exploration_ratio: share of the choices that explore, where the caller draws for them.
     """
 
@@ -76,7 +76,7 @@ class TrainingSettings:
     reward_floor: float = 0.1
     known_word_limit: float = 0.5
     latency_limit_ms: float | None = None
-    confidence_floor: float = 0.5
+    confidence_floor: float = 0.0
     exploration_ratio: float = 0.0
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class TrainingSettings:
             "reward_floor": (0, 1),
             "known_word_limit": (0, 1),
             "latency_limit_ms": (0, 1e9),
-            "confidence_floor": (0.5, 1),
+            "confidence_floor": (0, 1),
             "exploration_ratio": (0, 0.5),
         }
         for name, (low, high) in bounds.items():

@@ -1,6 +1,7 @@
 """The rule's finer points: latency, confidence, exploration with its exact probabilities."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ RULE = ChoiceRule("large", delta=0.02, reward_floor=0.1, known_word_limit=0.5)
 LATENCIES = {"large": 900.0, "medium": 400.0, "small": 200.0}
 
 
-def prospect(arm: str, reward: float, cost_usd: float, *, latency_ms: float = 100.0, spread: float = 0.0) -> Prospect:
-    return Prospect(arm, reward, cost_usd, latency_ms, spread)
+def prospect(
+    arm: str, reward: float, cost_usd: float, *, latency_ms: float = 100.0, confidence: float = 1.0
+) -> Prospect:
+    return Prospect(arm, reward, cost_usd, latency_ms, confidence)
 
 
 def test_an_arm_over_the_latency_limit_is_left_out_even_where_it_is_the_reference_arm() -> None:
@@ -37,30 +40,21 @@ def test_an_arm_of_unknown_latency_is_not_held_to_be_slow() -> None:
     assert router_predicting({"small": 0.8, "large": 0.8}, latency_limit_ms=1.0).choose(KNOWN).arm == "small"
 
 
-def test_confidence_is_the_chance_that_the_margin_is_above_nothing() -> None:
-    large, small = prospect("large", 0.8, 2.0, spread=0.03), prospect("small", 0.83, 1.0, spread=0.04)
-    picked = pick_arm(RULE, [large, small], large, None)
-    assert picked.prospect == small
-    assert picked.confidence == pytest.approx(0.8413, abs=1e-4), "a margin of 0.05 under a spread of 0.05: one sigma"
-    kept = pick_arm(RULE, [large, prospect("small", 0.73, 1.0, spread=0.04)], large, None)
-    assert kept.prospect == large
-    assert kept.confidence == pytest.approx(0.8413, abs=1e-4)
-
-
-def test_low_confidence_in_a_saving_falls_back_to_the_reference_arm() -> None:
-    large, small = prospect("large", 0.8, 2.0, spread=0.03), prospect("small", 0.83, 1.0, spread=0.04)
-    for floor, arm in ((0.84, "small"), (0.85, "large")):
-        rule = ChoiceRule("large", delta=0.02, reward_floor=0.1, known_word_limit=0.5, confidence_floor=floor)
-        picked = pick_arm(rule, [large, small], large, None)
-        assert (picked.prospect.arm, picked.is_fallback) == (arm, arm == "large")
-    assert picked.reason == "confidence 0.84 in small is under 0.85: the reference arm serves"
+def test_low_confidence_in_the_cheaper_arm_or_the_reference_arm_falls_back() -> None:
+    for large_confidence, small_confidence in ((0.9, 0.6), (0.6, 0.9)):
+        large = prospect("large", 0.8, 2.0, confidence=large_confidence)
+        small = prospect("small", 0.83, 1.0, confidence=small_confidence)
+        for floor, arm in ((0.6, "small"), (0.61, "large")):
+            picked = pick_arm(replace(RULE, confidence_floor=floor), [large, small], large, None)
+            assert (picked.prospect.arm, picked.is_fallback) == (arm, arm == "large")
+    assert picked.reason == "confidence 0.60 in small is under 0.61: the reference arm serves"
 
 
 def test_a_text_of_unknown_words_is_less_certain_than_one_of_known_words() -> None:
     router = router_predicting({"small": 0.82, "large": 0.8}, known_word_limit=0.0)
-    sure, unsure = router.choose(KNOWN), router.choose(f"{KNOWN} quux zork")
-    assert sure.arm == unsure.arm == "small"
-    assert 0.5 < unsure.confidence < sure.confidence
+    assert router.choose(KNOWN).confidence == 1.0
+    assert router.choose(f"{KNOWN} quux zork plugh").confidence == pytest.approx(1 - np.sqrt(3 / 4))
+    assert router.choose("quux").confidence == 0.0
 
 
 def test_without_a_draw_nothing_explores_and_with_one_the_propensities_are_the_true_frequencies() -> None:
@@ -96,11 +90,11 @@ def test_a_slow_arm_and_one_under_the_floor_are_not_explored() -> None:
     rule = ChoiceRule("a", 0.0, 0.5, 0.0, latency_limit_ms=200.0, exploration_ratio=0.5)
     taken = prospect("a", 0.9, 1.0)
     offered = [taken, prospect("slow", 0.8, 1.0, latency_ms=300.0), prospect("poor", 0.4, 1.0), prospect("b", 0.6, 1.0)]
-    found = {explore(rule, Pick(taken, "", 1.0), offered, draw / 100)[0].arm for draw in range(100)}
+    found = {explore(rule, Pick(taken, ""), offered, draw / 100)[0].arm for draw in range(100)}
     assert found == {"a", "b"}
 
 
 def test_alone_an_arm_is_explored_with_certainty() -> None:
     taken = prospect("a", 0.9, 1.0)
     rule = ChoiceRule("a", 0.0, 0.0, 0.0, exploration_ratio=0.2)
-    assert explore(rule, Pick(taken, "", 1.0), [taken], 0.95) == (taken, 1.0)
+    assert explore(rule, Pick(taken, ""), [taken], 0.95) == (taken, 1.0)
