@@ -54,16 +54,18 @@ class NearDuplicateIndex:
         self._shingles: list[NDArray[np.uint32]] = []
         self._signatures = np.zeros((64, _BANDS * _ROWS), dtype=np.uint32)
         self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(_BANDS)]
+        self._numbers: set[str] = set()
         for text in texts:
             self.add(sketch_text(text))
 
     def find(self, text: str) -> int | None:
         """Return the number of the first text that this one nearly or wholly duplicates, None where there is none."""
-        return self._find(sketch_text(text))[0]
+        return self.find_similar(text)[0]
 
     def find_similar(self, text: str) -> tuple[int | None, float]:
         """Return what ``find`` does, and the similarity of the two (0 where there is none)."""
-        return self._find(sketch_text(text))
+        plain = _plain(text)
+        return self._find(_sketch(plain)) if _numbers_in(plain) in self._numbers else (None, 0.0)
 
     def find_or_add(self, text: str) -> int | None:
         """Return what ``find`` does, and hold the text where that is None."""
@@ -75,6 +77,7 @@ class NearDuplicateIndex:
 
     def add(self, sketch: Sketch) -> None:
         """Hold one more text, known by its sketch."""
+        self._numbers.add(sketch.numbers)
         number = len(self._shingles)
         if number == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.zeros_like(self._signatures)])
@@ -116,7 +119,18 @@ def mark_near_duplicates(texts: Sequence[str]) -> list[int | None]:
 
 def sketch_text(text: str) -> Sketch:
     """Return what the index keeps of a text."""
-    plain = _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()).strip()
+    return _sketch(_plain(text))
+
+
+def _plain(text: str) -> str:
+    return _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()).strip()
+
+
+def _numbers_in(plain: str) -> str:
+    return " ".join(_NUMBER.findall(plain))
+
+
+def _sketch(plain: str) -> Sketch:
     codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     if codes.size < _SHINGLE:
         codes = np.pad(codes, (0, _SHINGLE - codes.size))
@@ -124,9 +138,12 @@ def sketch_text(text: str) -> Sketch:
     hashes = np.zeros(count, dtype=np.uint64)
     for place, power in enumerate(_POWERS):
         hashes += codes[place : place + count] * power
-    shingles = np.unique((hashes >> np.uint64(32)).astype(np.uint32))
-    signature = np.min(shingles[:, None] * _FACTORS + _OFFSETS, axis=0)
-    return Sketch(shingles, signature, " ".join(_NUMBER.findall(plain)))
+    shingles = np.sort((hashes >> np.uint64(32)).astype(np.uint32))
+    shingles = shingles[np.append(True, shingles[1:] != shingles[:-1])]  # np.unique takes five times as long
+    hashed = np.multiply.outer(_FACTORS, shingles)
+    hashed += _OFFSETS[:, np.newaxis]
+    signature = hashed.min(axis=1)  # along rows: several times faster than along columns
+    return Sketch(shingles, signature, _numbers_in(plain))
 
 
 def _jaccard(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
