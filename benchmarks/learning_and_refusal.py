@@ -206,7 +206,7 @@ def is_truly_better(world: World, decided: DecidedWeek, sources: Sources) -> boo
     worth = []
     for version in (decided.found.champion_version, str(decided.row["challenger"])):
         router = champion_router(version, week, sources, retained)
-        truth = evaluate_policy(world, week, lambda text, router=router: router.choose(text).arm)  # type: ignore[misc]
+        truth = evaluate_policy(world, week, lambda text, domain, router=router: router.choose(text, domain=domain).arm)  # type: ignore[misc]
         weighed = PromotionPolicy().cost_weight * truth.cost_usd / (decided.found.compared.reference_cost_usd or 1.0)
         worth.append(truth.reward - weighed)
     return worth[1] > worth[0]
@@ -320,7 +320,7 @@ def _true_shares(world: World, folder: Path) -> tuple[float, float, float, str]:
     if version == BUILT_IN:
         return 1.0, 1.0, 0.0, f"the built-in champion stayed: {outcomes}"
     router = load_checkpoint(home.places.router_versions, version)
-    truth = evaluate_policy(world, last, lambda text: router.choose(text).arm, TRUTH_TASKS)
+    truth = evaluate_policy(world, last, lambda text, domain: router.choose(text, domain=domain).arm, TRUTH_TASKS)
     return truth.reward / best.reward, truth.cost_usd / best.cost_usd, 100 * (truth.reward - best.reward), outcomes
 
 

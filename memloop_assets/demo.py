@@ -109,4 +109,4 @@ def _true_performance(home: Home, world: World, week: IsoWeek, version: str) -> 
     if version == BUILT_IN:
         return best_single_arm_performance(world, week)[1]
     router = load_checkpoint(home.places.router_versions, version)
-    return evaluate_policy(world, week, lambda text: router.choose(text).arm)
+    return evaluate_policy(world, week, lambda text, domain: router.choose(text, domain=domain).arm)

@@ -33,10 +33,17 @@ _POWERS = np.array([pow(0x9E3779B97F4A7C15, place + 1, 2**64) for place in range
 
 
 @dataclass(frozen=True, slots=True)
-class _Sketch:
+class Sketch:
+    """What the index keeps of a text: its hashed runs of five characters, their MinHash signature, its numbers in order."""
+
     shingles: NDArray[np.uint32]
     signature: NDArray[np.uint32]
-    band_keys: Sequence[bytes]
+    numbers: str
+
+    def band_keys(self) -> list[bytes]:
+        """Return the buckets of the text: texts with other numbers never meet in one."""
+        whole, width, numbers = self.signature.tobytes(), _ROWS * self.signature.itemsize, self.numbers.encode()
+        return [whole[start : start + width] + numbers for start in range(0, len(whole), width)]
 
 
 class NearDuplicateIndex:
@@ -47,40 +54,51 @@ class NearDuplicateIndex:
         self._shingles: list[NDArray[np.uint32]] = []
         self._signatures = np.zeros((64, _BANDS * _ROWS), dtype=np.uint32)
         self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(_BANDS)]
+        self._numbers: set[str] = set()
         for text in texts:
-            self._add(_sketch(text))
+            self.add(sketch_text(text))
 
     def find(self, text: str) -> int | None:
         """Return the number of the first text that this one nearly or wholly duplicates, None where there is none."""
-        return self._find(_sketch(text))
+        return self.find_similar(text)[0]
+
+    def find_similar(self, text: str) -> tuple[int | None, float]:
+        """Return what ``find`` does, and the similarity of the two (0 where there is none)."""
+        plain = _plain(text)
+        return self._find(_sketch(plain)) if _numbers_in(plain) in self._numbers else (None, 0.0)
 
     def find_or_add(self, text: str) -> int | None:
         """Return what ``find`` does, and hold the text where that is None."""
-        sketch = _sketch(text)
-        found = self._find(sketch)
+        sketch = sketch_text(text)
+        found, _ = self._find(sketch)
         if found is None:
-            self._add(sketch)
+            self.add(sketch)
         return found
 
-    def _add(self, sketch: _Sketch) -> None:
+    def add(self, sketch: Sketch) -> None:
+        """Hold one more text, known by its sketch."""
+        self._numbers.add(sketch.numbers)
         number = len(self._shingles)
         if number == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.zeros_like(self._signatures)])
         self._signatures[number] = sketch.signature
         self._shingles.append(sketch.shingles)
-        for band, key in zip(self._bands, sketch.band_keys, strict=True):
+        for band, key in zip(self._bands, sketch.band_keys(), strict=True):
             bucket = band.setdefault(key, [])
             if len(bucket) < _BUCKET:
                 bucket.append(number)
 
-    def _find(self, sketch: _Sketch) -> int | None:
+    def _find(self, sketch: Sketch) -> tuple[int | None, float]:
         found: set[int] = set()
-        for band, key in zip(self._bands, sketch.band_keys, strict=True):
+        for band, key in zip(self._bands, sketch.band_keys(), strict=True):
             found.update(band.get(key, ()))
+        if not found:
+            return None, 0.0
         proposed = np.array(sorted(found), dtype=np.int64)
         estimates = np.mean(self._signatures[proposed] == sketch.signature, axis=1)
         likely = proposed[estimates >= SIMILARITY - _ESTIMATE_SLACK].tolist()
-        return next((n for n in likely if _jaccard(self._shingles[n], sketch.shingles) >= SIMILARITY), None)
+        similarities = ((number, _jaccard(self._shingles[number], sketch.shingles)) for number in likely)
+        return next((one for one in similarities if one[1] >= SIMILARITY), (None, 0.0))
 
 
 def mark_near_duplicates(texts: Sequence[str]) -> list[int | None]:
@@ -99,8 +117,20 @@ def mark_near_duplicates(texts: Sequence[str]) -> list[int | None]:
     return marks
 
 
-def _sketch(text: str) -> _Sketch:
-    plain = _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()).strip()
+def sketch_text(text: str) -> Sketch:
+    """Return what the index keeps of a text."""
+    return _sketch(_plain(text))
+
+
+def _plain(text: str) -> str:
+    return _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()).strip()
+
+
+def _numbers_in(plain: str) -> str:
+    return " ".join(_NUMBER.findall(plain))
+
+
+def _sketch(plain: str) -> Sketch:
     codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     if codes.size < _SHINGLE:
         codes = np.pad(codes, (0, _SHINGLE - codes.size))
@@ -108,12 +138,12 @@ def _sketch(text: str) -> _Sketch:
     hashes = np.zeros(count, dtype=np.uint64)
     for place, power in enumerate(_POWERS):
         hashes += codes[place : place + count] * power
-    shingles = np.unique((hashes >> np.uint64(32)).astype(np.uint32))
-    signature = np.min(shingles[:, None] * _FACTORS + _OFFSETS, axis=0)
-    whole, width = signature.tobytes(), _ROWS * signature.itemsize
-    numbers = " ".join(_NUMBER.findall(plain)).encode()  # texts with other numbers never meet in a bucket
-    keys = [whole[start : start + width] + numbers for start in range(0, len(whole), width)]
-    return _Sketch(shingles, signature, keys)
+    shingles = np.sort((hashes >> np.uint64(32)).astype(np.uint32))
+    shingles = shingles[np.append(True, shingles[1:] != shingles[:-1])]  # np.unique takes five times as long
+    hashed = np.multiply.outer(_FACTORS, shingles)
+    hashed += _OFFSETS[:, np.newaxis]
+    signature = hashed.min(axis=1)  # along rows: several times faster than along columns
+    return Sketch(shingles, signature, _numbers_in(plain))
 
 
 def _jaccard(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:

@@ -209,11 +209,12 @@ def true_cost_usd(task: Task) -> dict[str, float]:
 
 
 def evaluate_policy(
-    world: World, week: IsoWeek, choose: Callable[[str], str], task_count: int = 2000, seed: int = 0
+    world: World, week: IsoWeek, choose: Callable[[str, str | None], str], task_count: int = 2000, seed: int = 0
 ) -> TruePerformance:
-    """Return what a policy (text to arm) is truly worth on fresh tasks of a week: expectations, not draws."""
-    tasks = draw_tasks(world, week, task_count, f"evaluation-{seed}")
-    return _perform(world, week, tasks, [choose(task.text) for task in tasks])
+    """Return what a policy (text and domain, where logs would name one, to arm) is truly worth on a week's fresh tasks."""
+    rng, tasks = _stream(world, "named", seed, week), draw_tasks(world, week, task_count, f"evaluation-{seed}")
+    named = ((task, task.domain if rng.random() < _NAMED_DOMAIN_RATIO else None) for task in tasks)
+    return _perform(world, week, tasks, [choose(task.text, domain) for task, domain in named])
 
 
 def best_single_arm_performance(

@@ -310,8 +310,10 @@ def test_no_arm_is_best_everywhere_and_the_large_model_is_the_best_single_one() 
 
 def test_a_policy_is_evaluated_by_what_it_chooses() -> None:
     world = World(first_week=FIRST)
-    cheap = evaluate_policy(world, FIRST, lambda _text: "small-model", task_count=500)
-    by_length = evaluate_policy(world, FIRST, lambda text: "large-model" if len(text) > 150 else "small-model", 500)
+    cheap = evaluate_policy(world, FIRST, lambda _text, _domain: "small-model", task_count=500)
+    by_length = evaluate_policy(
+        world, FIRST, lambda text, _domain: "large-model" if len(text) > 150 else "small-model", 500
+    )
     _, best = best_single_arm_performance(world, FIRST, task_count=500)
     assert cheap.arm_ratios == {"small-model": 1.0}
     assert cheap.reward < by_length.reward < best.reward

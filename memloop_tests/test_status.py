@@ -15,7 +15,7 @@ def test_every_setting_is_shown_with_its_value_also_where_it_is_the_default(tmp_
     text = "\n".join(status_lines(open_at(tmp_path)))
     assert '"min_new_samples": 7' in text
     assert '"required_task_count": 100' in text
-    assert '"ridge_strength"' in text
+    assert '"penalty"' in text
     assert '"retention_weeks": 26' in text
 
 

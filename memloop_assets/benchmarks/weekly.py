@@ -31,9 +31,9 @@ def current_suite(path: Path) -> BenchmarkSuite:
 def score_router(
     suite: BenchmarkSuite, router: Router, name: str, expected_costs_usd: Mapping[str, float]
 ) -> PolicyScores:
-    """Score a router on the holdout tasks, with what it predicted; its choices are made from the prompt alone."""
+    """Score a router on the holdout tasks, with what it predicted; it chooses by the prompt and the domain that the benchmark names."""
     tasks = suite.tasks_of("holdout")
-    choices = {task.task_id: router.choose(task.prompt) for task in tasks}
+    choices = {task.task_id: router.choose(task.prompt, domain=task.domain) for task in tasks}
     scored = score_policy(tasks, name, lambda task: choices[task.task_id].arm, expected_costs_usd)
     return replace(scored, predicted_rewards=np.array([choice.predicted_reward for choice in choices.values()]))
 

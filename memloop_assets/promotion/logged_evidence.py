@@ -83,7 +83,7 @@ def gather_trials(  # noqa: PLR0913  # the samples, two routers and three settin
     if not older.num_rows:
         return f"Nothing was logged before {first} that a twin of the challenger could have learned from."
     twin = fit_router(older, prices_usd, training)
-    texts = usable["task_text"].to_pylist()
+    asked = list(zip(usable["task_text"].to_pylist(), usable["domain"].to_pylist(), strict=True))
     arms = sorted({*twin.arms, *champion.arms, *usable["arm"].to_pylist()})
     trials = LoggedTrials(
         tuple(usable["task_key"].to_pylist()),
@@ -97,8 +97,8 @@ def gather_trials(  # noqa: PLR0913  # the samples, two routers and three settin
     costs = trials.costs_usd[of_reference] if trials.costs_usd is not None and of_reference.any() else np.empty(0)
     return LoggedTrialsOfWeeks(
         trials,
-        tuple(twin.choose(text).arm for text in texts),
-        tuple(champion.choose(text).arm for text in texts),
+        tuple(twin.choose(text, domain=domain).arm for text, domain in asked),
+        tuple(champion.choose(text, domain=domain).arm for text, domain in asked),
         float(costs.mean()) if costs.size else prices_usd.get(twin.rule.reference_arm),
         first,
         recent.num_rows - usable.num_rows,

@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from memloop_assets.errors import BadCheckpoint, BadInput
 from memloop_assets.featuriser import HAND_NAMES, Featuriser
-from memloop_assets.routing.router import ChoiceRule, Router
+from memloop_assets.routing.choosing import ChoiceRule
+from memloop_assets.routing.forest import Forest
+from memloop_assets.routing.linear import Linear
+from memloop_assets.routing.router import Router, little_endian
+from memloop_assets.routing.task_memory import TaskMemory
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a reader of the old format would misread the new one."""
 
 _FACTS_FILE = "router.json"
@@ -66,6 +70,9 @@ def load_checkpoint(root: Path, version: str) -> Router:
         if not isinstance(saved_format, int) or saved_format > FORMAT:
             culprit = f"its format {saved_format} is newer than {FORMAT}, the newest that this memloop reads"
             raise BadCheckpoint(f"checkpoint {version}", culprit, "upgrade memloop")
+        if saved_format < FORMAT:
+            culprit = f"its format {saved_format} is older than {FORMAT}, the only one that this memloop reads"
+            raise BadCheckpoint(f"checkpoint {version}", culprit, "fit the router again with `memloop backfill`")
         arrays = {name: _read_array(folder / f"{name}.npy", digest) for name, digest in facts["sha256"].items()}
         router = _rebuild(facts["router"], arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput) as fault:
@@ -95,35 +102,46 @@ def _files_of(router: Router) -> dict[str, bytes]:
     return files
 
 
-def _rebuild(facts: dict[str, Any], arrays: dict[str, NDArray[np.float64]]) -> Router:
+def _rebuild(facts: dict[str, Any], arrays: dict[str, NDArray]) -> Router:
     """Return the router made of verified parts; KeyError, TypeError or BadInput tell of parts that do not fit."""
     if tuple(facts["hand_names"]) != HAND_NAMES:
         raise BadInput("router", "its hand features are not those of this memloop", "fit it again")
+    per_arm = {name: arrays[name] for name in ("costs_usd", "latencies_ms", "slopes", "shifts", "term_variances")}
+    linear = {name: arrays[name] for name in ("intercepts", "term_weights", "hand_weights", "domain_weights")}
+    forest, memory = (
+        {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        for prefix in ("forest_", "memory_")
+    )
     return Router(
         kind=facts["kind"],
         arms=tuple(facts["arms"]),
-        rule=ChoiceRule(facts["reference_arm"], facts["delta"], facts["reward_floor"], facts["known_word_limit"]),
+        rule=ChoiceRule(**facts["rule"]),
         featuriser=Featuriser(tuple(facts["terms"]), arrays["idf"], arrays["hand_mean"], arrays["hand_scale"]),
-        costs_usd=arrays["costs_usd"],
-        intercepts=arrays["intercepts"],
-        term_weights=arrays["term_weights"],
-        hand_weights=arrays["hand_weights"],
+        linear=Linear(domains=tuple(facts["domains"]), **linear),
+        forest=Forest(depth=facts["forest_depth"], **forest) if forest else None,
+        prior_variance=facts["prior_variance"],
         row_counts=tuple(facts["row_counts"]),
+        memory=_rebuild_memory(facts["memory"], memory) if memory else None,
+        **per_arm,
     )
 
 
-def _array_bytes(array: NDArray[np.float64]) -> bytes:
+def _rebuild_memory(facts: dict[str, Any], arrays: dict[str, Any]) -> TaskMemory:
+    return TaskMemory(tuple(facts["keys"]), tuple(facts["numbers"]), trust_trials=facts["trust_trials"], **arrays)
+
+
+def _array_bytes(array: NDArray) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array, dtype="<f8"), allow_pickle=False)
+    np.save(buffer, little_endian(array), allow_pickle=False)
     return buffer.getvalue()
 
 
-def _read_array(path: Path, digest: str) -> NDArray[np.float64]:
+def _read_array(path: Path, digest: str) -> NDArray:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         message = f"{path.name} does not match its recorded hash"
         raise ValueError(message)
-    array: NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
+    array: NDArray = np.load(io.BytesIO(content), allow_pickle=False)
     return array
 
 

@@ -1,14 +1,16 @@
-"""The router: predicted reward per arm, and the rule that turns predictions into one choice.
+"""The router: predicted reward per arm, and one choice made from the predictions.
 
-Here belongs all that happens between a task's text and the arm that serves it. Not here: fitting (``training.py``),
-files (``checkpoint.py``), who is champion (``versions.py``). numpy and the standard library only: agents import this.
+Here belongs all that happens between a task's text and the arm that serves it; the parts are in ``linear.py``, ``forest.py``
+and ``choosing.py``. Not here: fitting (``training.py``), files (``checkpoint.py``), who is champion
+(``versions.py``). numpy and the standard library only: agents import this.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -16,47 +18,28 @@ from numpy.typing import NDArray
 
 from memloop_assets.errors import BadInput
 from memloop_assets.featuriser import HAND_NAMES, Features, Featuriser
+from memloop_assets.routing.choosing import Choice, ChoiceRule, Prospect, explore, pick_arm
+from memloop_assets.routing.forest import Forest
+from memloop_assets.routing.linear import Linear, logit, sigmoid
+from memloop_assets.routing.task_memory import TaskMemory
 
-RouterKind = Literal["ridge", "single-arm"]
+__all__ = ["Choice", "ChoiceRule", "Router", "RouterKind", "single_arm_router"]
+
+RouterKind = Literal["fitted", "single-arm"]
 
 UNMEASURED_REWARD = 0.5
 """What a single-arm policy predicts for an arm of which it was told nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a router did with one task: the arm, why, and what it expects of it."""
-
-    arm: str
-    reason: str
-    predicted_reward: float
-    expected_cost_usd: float
-    is_fallback: bool
-    propensity: float
-    policy_version: str
-
-
-@dataclass(frozen=True)
-class ChoiceRule:
-    """The cheapest arm that is good enough, in four numbers.
-
-    Good enough: predicted reward at least the reference arm's minus ``delta`` and at least ``reward_floor``. A text is
-    not judged at all, and the reference arm serves it, when the share of its words that are known is under
-    ``known_word_limit`` (0 to 1).
-    """
-
-    reference_arm: str
-    delta: float
-    reward_floor: float
-    known_word_limit: float
-
-
 @dataclass(frozen=True, eq=False)
 class Router:
-    """Linear rewards per arm over frozen features, with a choice rule.
+    """Rewards per arm over frozen features, with a choice rule.
 
-    Shapes: ``costs_usd`` (arms,) per call; ``intercepts`` (arms,); ``term_weights`` (terms, arms);
-    ``hand_weights`` (len(HAND_NAMES), arms). ``row_counts`` tells how many training rows each arm had.
+    The prediction is the mean of ``linear`` and, where there is one, ``forest``, calibrated per arm: the logit times
+    ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call, ``latencies_ms`` (NaN where unknown), ``slopes`` and
+    ``shifts`` (arms,); ``term_variances`` (terms, arms), how unsure the linear weights are, and ``prior_variance``, how
+    unsure the weight of a word is that was never seen. ``memory`` then moves the prediction of a task that was tried before.
+    ``row_counts`` tells how many training rows each arm had.
     """
 
     kind: RouterKind
@@ -64,19 +47,27 @@ class Router:
     rule: ChoiceRule
     featuriser: Featuriser
     costs_usd: NDArray[np.float64]
-    intercepts: NDArray[np.float64]
-    term_weights: NDArray[np.float64]
-    hand_weights: NDArray[np.float64]
+    latencies_ms: NDArray[np.float64]
+    linear: Linear
+    forest: Forest | None
+    slopes: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    term_variances: NDArray[np.float32]
+    prior_variance: float
     row_counts: tuple[int, ...]
+    memory: TaskMemory | None = None
 
     def __post_init__(self) -> None:
         """Refuse a router whose parts do not fit together; raises BadInput."""
         arm_count = len(self.arms)
+        per_arm = (self.costs_usd, self.latencies_ms, self.slopes, self.shifts, self.linear.intercepts)
         shapes_fit = (
             len(set(self.arms)) == arm_count == len(self.row_counts)
-            and self.costs_usd.shape == self.intercepts.shape == (arm_count,)
-            and self.term_weights.shape == (len(self.featuriser.terms), arm_count)
-            and self.hand_weights.shape == (len(HAND_NAMES), arm_count)
+            and all(array.shape == (arm_count,) for array in per_arm)
+            and self.linear.term_weights.shape == self.term_variances.shape == (len(self.featuriser.terms), arm_count)
+            and (self.forest is None or self.forest.leaf_values.shape[1] == arm_count)
+            and (self.forest is None or len(self.forest.directions) == len(self.featuriser.terms))
+            and (self.memory is None or self.memory.trial_counts.shape[1] == arm_count)
         )
         if not shapes_fit:
             raise BadInput("router", "its arrays do not fit its arms and terms", "fit it again")
@@ -84,8 +75,9 @@ class Router:
             raise BadInput(
                 "router", f"reference arm {self.rule.reference_arm!r} is not one of its arms", self._arms_fix
             )
-        numbers = (self.costs_usd, self.intercepts, self.term_weights, self.hand_weights)
-        if not all(np.isfinite(array).all() for array in numbers):
+        numbers: tuple[NDArray, ...] = (self.costs_usd, self.slopes, self.shifts, self.term_variances)
+        numbers = (*numbers, *self.linear.arrays().values())
+        if not all(np.isfinite(array).all() for array in numbers) or not 0.0 < self.prior_variance < inf:
             raise BadInput(
                 "router", "it holds numbers that are not finite", "look for NaN in costs and rewards, fit it again"
             )
@@ -95,8 +87,9 @@ class Router:
         """Return the content-addressed name: 16 hex digits of SHA-256 over everything that shapes a choice."""
         digest = hashlib.sha256(json.dumps(self.facts(), sort_keys=True, separators=(",", ":")).encode())
         for name, array in sorted(self.arrays().items()):
-            digest.update(f"\n{name} {array.shape}\n".encode())
-            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+            stored = little_endian(array)
+            digest.update(f"\n{name} {stored.dtype.str} {stored.shape}\n".encode())
+            digest.update(stored.tobytes())
         return digest.hexdigest()[:16]
 
     def facts(self) -> dict[str, object]:
@@ -105,84 +98,149 @@ class Router:
             "kind": self.kind,
             "arms": list(self.arms),
             "row_counts": list(self.row_counts),
-            "reference_arm": self.rule.reference_arm,
-            "delta": self.rule.delta,
-            "reward_floor": self.rule.reward_floor,
-            "known_word_limit": self.rule.known_word_limit,
+            "rule": asdict(self.rule),
             "hand_names": list(HAND_NAMES),
             "terms": list(self.featuriser.terms),
+            "domains": list(self.linear.domains),
+            "prior_variance": self.prior_variance,
+            "forest_depth": None if self.forest is None else self.forest.depth,
+            "memory": None if self.memory is None else self.memory.facts(),
         }
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> dict[str, NDArray]:
         """Return every array by its name in the checkpoint."""
         return {
             "costs_usd": self.costs_usd,
+            "latencies_ms": self.latencies_ms,
             "hand_mean": self.featuriser.hand_mean,
             "hand_scale": self.featuriser.hand_scale,
-            "hand_weights": self.hand_weights,
             "idf": self.featuriser.idf,
-            "intercepts": self.intercepts,
-            "term_weights": self.term_weights,
+            "slopes": self.slopes,
+            "shifts": self.shifts,
+            "term_variances": self.term_variances,
+            **self.linear.arrays(),
+            **({} if self.forest is None else self.forest.arrays()),
+            **({} if self.memory is None else self.memory.arrays()),
         }
 
-    def predict_rewards(self, text: str) -> NDArray[np.float64]:
-        """Return the predicted reward of each arm, shape (arms,), clipped to [0, 1]."""
-        return self._predict(self.featuriser.transform(text))
+    def predict_rewards(self, text: str, domain: str | None = None) -> NDArray[np.float64]:
+        """Return the predicted reward of each arm, shape (arms,), in [0, 1]; ``domain`` is the logged kind of task."""
+        features = self.featuriser.transform(text)
+        values = None if self.forest is None else self.forest.values(features)
+        return self._remember(text, self._predict(features, domain, values))[0]
 
-    def predict_reward_table(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return the predicted rewards of many texts, shape (texts, arms): the same numbers, to the last bit."""
-        if not texts:
-            return np.empty((0, len(self.arms)))
-        return np.stack([self.predict_rewards(text) for text in texts])
+    def predict_reward_table(
+        self, texts: Sequence[str], domains: Sequence[str | None] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the predicted rewards of many texts, shape (texts, arms): the same numbers, to the last bit.
 
-    def choose(self, text: str, arms: Sequence[str] | None = None) -> Choice:
+        ``domains`` has one entry per text; without it no domain is known.
+        """
+        found = [self.featuriser.transform(text) for text in texts]
+        forest = None if self.forest is None else self.forest.value_table(found)
+        table = np.empty((len(found), len(self.arms)))
+        for row, features in enumerate(found):
+            domain = None if domains is None else domains[row]
+            predicted = self._predict(features, domain, None if forest is None else forest[row])
+            table[row] = self._remember(texts[row], predicted)[0]
+        return table
+
+    def choose(
+        self, text: str, arms: Sequence[str] | None = None, *, domain: str | None = None, draw: float | None = None
+    ) -> Choice:
         """Return the cheapest arm that is good enough, the reference arm when unsure.
 
-        ``arms`` are those that can serve now (default: all). Among arms of one price the better predicted wins, then
-        the earlier name. When the reference arm is not among them, the best predicted of them is taken.
-        Raises BadInput when ``arms`` is empty or names an arm that this router does not know.
+        ``arms`` are those that can serve now (default: all); ``domain`` is the logged kind of task, where there is one.
+        ``draw`` is a number drawn evenly from [0, 1) for this task: with it, the rule's share of choices explores; without
+        it none does. Raises BadInput when ``arms`` is empty or names an arm that this router does not know, and for a draw
+        outside [0, 1).
         """
+        if draw is not None and not 0.0 <= draw < 1.0:
+            raise BadInput("choice", f"draw is {draw}", "draw a number from [0, 1), as random.random() does")
         places = self._allowed_places(arms)
         features = self.featuriser.transform(text)
-        rewards = self._predict(features).tolist()
-        costs = self._costs
-        reference = self._places[self.rule.reference_arm]
-        if reference not in places:
-            best = min(places, key=lambda place: (-rewards[place], costs[place], self.arms[place]))
-            reason = f"the reference arm {self.arms[reference]} is not available; best predicted of the others"
-            return self._choice(best, f"{reason}: {rewards[best]:.3f}", rewards, is_fallback=True)
-        if self.kind == "single-arm":
-            return self._choice(reference, "this policy always takes its one arm", rewards, is_fallback=False)
-        if not text.strip():
-            return self._choice(reference, "the text is empty: the reference arm serves", rewards, is_fallback=True)
-        limit = self.rule.known_word_limit
-        if features.known_ratio < limit:
-            known = f"{features.known_ratio:.0%} of the words are known, under the limit of {limit:.0%}"
-            return self._choice(reference, f"{known}: the reference arm serves", rewards, is_fallback=True)
-        return self._cheapest_good_enough(places, rewards, reference)
-
-    def _cheapest_good_enough(self, places: Sequence[int], rewards: list[float], reference: int) -> Choice:
-        """Apply the rule to predictions that can be trusted."""
-        bar = max(rewards[reference] - self.rule.delta, self.rule.reward_floor)
-        good = [place for place in places if rewards[place] >= bar]
-        if not good:
-            reason = f"no arm is predicted to reach the floor of {self.rule.reward_floor:.3f}: the reference arm serves"
-            return self._choice(reference, reason, rewards, is_fallback=True)
-        costs = self._costs
-        place = min(good, key=lambda place: (costs[place], -rewards[place], self.arms[place]))
-        versus = f"{self.arms[reference]}'s {rewards[reference]:.3f} minus {self.rule.delta:.3f}"
-        reason = f"cheapest of {len(good)} good enough: {rewards[place]:.3f} against {versus}"
-        return self._choice(
-            place, f"{reason}, at {costs[place]:.6g} USD, not {costs[reference]:.6g}", rewards, is_fallback=False
+        predicted = self._predict(features, domain, None if self.forest is None else self.forest.values(features))
+        rewards, left = self._remember(text, predicted)
+        prospects = self._prospects(rewards, features, left)
+        reference = prospects[self._places[self.rule.reference_arm]]
+        offered = [prospects[place] for place in places]
+        if self.kind == "single-arm" and self._places[reference.arm] in places:
+            return self._told(reference, "this policy always takes its one arm", is_fallback=False)
+        picked = pick_arm(self.rule, offered, reference, self._doubt(text, features, left))
+        served, propensity = picked.prospect, 1.0
+        if draw is not None and not picked.is_fallback:
+            served, propensity = explore(self.rule, picked, offered, draw)
+        is_exploration = served.arm != picked.prospect.arm
+        reason = f"explored instead of {picked.prospect.arm} ({picked.reason})" if is_exploration else picked.reason
+        return self._told(
+            served,
+            reason,
+            is_fallback=picked.is_fallback,
+            propensity=propensity,
+            confidence=min(picked.prospect.confidence, reference.confidence),
+            is_exploration=is_exploration,
         )
 
-    def _choice(self, place: int, reason: str, rewards: list[float], *, is_fallback: bool) -> Choice:
-        return Choice(self.arms[place], reason, rewards[place], self._costs[place], is_fallback, 1.0, self.version)
+    def priced(self, costs_usd: Mapping[str, float]) -> "Router":
+        """Return the same router with other prices per call in USD; an arm that is not named keeps its own."""
+        prices = np.array([costs_usd.get(arm, price) for arm, price in zip(self.arms, self._costs, strict=True)])
+        return replace(self, costs_usd=prices)
 
-    def _predict(self, features: Features) -> NDArray[np.float64]:
-        rewards = self.intercepts + features.hand @ self.hand_weights
-        rewards += features.values @ self.term_weights[features.indices]
-        return np.minimum(np.maximum(rewards, 0.0), 1.0)
+    def _doubt(self, text: str, features: Features, left: NDArray[np.float64] | None) -> str | None:
+        """Return in words why a text is not judged, None where it is."""
+        if self.kind == "single-arm":
+            return "this policy knows one arm"
+        if not text.strip():
+            return "the text is empty"
+        limit = self.rule.known_word_limit
+        if left is None and features.known_ratio < limit:
+            return f"{features.known_ratio:.0%} of the words are known, under the limit of {limit:.0%}"
+        return None
+
+    def _told(self, served: Prospect, reason: str, **more: object) -> Choice:
+        given: dict = {"propensity": 1.0, **more}
+        return Choice(
+            arm=served.arm,
+            reason=reason,
+            predicted_reward=served.reward,
+            expected_cost_usd=served.cost_usd,
+            policy_version=self.version,
+            **given,
+        )
+
+    def _predict(
+        self, features: Features, domain: str | None, forest: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        chances = self.linear.chances(features, domain)
+        if forest is not None:
+            chances = 0.5 * (chances + forest)
+        return sigmoid(self.slopes * logit(chances) + self.shifts) if self._is_calibrated else chances
+
+    def _remember(
+        self, text: str, predicted: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the rewards moved by what is remembered, and what is left of each prediction; None for an unknown task."""
+        place, similarity = (None, 0.0) if self.memory is None else self.memory.recall(text)
+        if self.memory is None or place is None:
+            return predicted, None
+        return self.memory.blend(place, similarity, predicted)
+
+    def _prospects(
+        self, rewards: NDArray[np.float64], features: Features, left: NDArray[np.float64] | None
+    ) -> list[Prospect]:
+        """Return what is expected of every arm.
+
+        The confidence knows the linear weights alone, as if they were independent (a diagonal Laplace approximation); an unknown
+        word is one whose weight is as open as before the fit.
+        """
+        known = features.known_ratio
+        squares = (features.values * features.values).astype(np.float32)
+        variances = known * (squares @ self.term_variances[features.indices]) + (1.0 - known) * self.prior_variance
+        spreads = np.sqrt(variances / self.prior_variance)
+        if left is not None:
+            spreads *= left
+        each = zip(self.arms, rewards.tolist(), self._costs, self._latencies, (1.0 - spreads).tolist(), strict=True)
+        return [Prospect(*one) for one in each]
 
     def _allowed_places(self, arms: Sequence[str] | None) -> Sequence[int]:
         if arms is None:
@@ -206,6 +264,19 @@ class Router:
     def _costs(self) -> list[float]:
         return self.costs_usd.tolist()
 
+    @cached_property
+    def _latencies(self) -> list[float]:
+        return self.latencies_ms.tolist()
+
+    @cached_property
+    def _is_calibrated(self) -> bool:
+        return bool((self.slopes != 1.0).any() or self.shifts.any())
+
+
+def little_endian(array: NDArray) -> NDArray:
+    """Return an array in the byte order in which it is stored and hashed."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
 
 def single_arm_router(
     arm: str, costs_usd: Mapping[str, float], mean_rewards: Mapping[str, float] | None = None
@@ -217,14 +288,25 @@ def single_arm_router(
     """
     names = tuple(sorted(costs_usd))
     means = mean_rewards or {}
+    none = np.zeros(len(names))
     return Router(
         kind="single-arm",
         arms=names,
         rule=ChoiceRule(arm, delta=0.0, reward_floor=0.0, known_word_limit=0.0),
         featuriser=Featuriser((), np.empty(0), np.zeros(len(HAND_NAMES)), np.ones(len(HAND_NAMES))),
         costs_usd=np.array([costs_usd[name] for name in names], dtype=np.float64),
-        intercepts=np.array([means.get(name, UNMEASURED_REWARD) for name in names], dtype=np.float64),
-        term_weights=np.empty((0, len(names))),
-        hand_weights=np.zeros((len(HAND_NAMES), len(names))),
+        latencies_ms=np.full(len(names), np.nan),
+        linear=Linear(
+            intercepts=logit(np.array([means.get(name, UNMEASURED_REWARD) for name in names], dtype=np.float64)),
+            term_weights=np.empty((0, len(names))),
+            hand_weights=np.zeros((len(HAND_NAMES), len(names))),
+            domains=(),
+            domain_weights=np.empty((0, len(names))),
+        ),
+        forest=None,
+        slopes=none + 1.0,
+        shifts=none,
+        term_variances=np.empty((0, len(names)), dtype=np.float32),
+        prior_variance=1.0,
         row_counts=(0,) * len(names),
     )

@@ -1,44 +1,54 @@
-"""Fitting a router: from a snapshot's samples to one ridge per arm.
+"""Fitting a router: from a snapshot's samples to predicted rewards per arm.
 
-Here belong the settings of the fit, the checks on its rows and the fit, by scikit-learn under a thread limit of 1.
-Not here: which rows count (the snapshot decides), how a router serves (``router.py``), whether it is good (the gate).
+Here belong the settings of the fit and its order: words, one logistic regression per arm, trees that all arms share,
+calibration. Not here: which rows count (the snapshot decides), what they say of each arm as a whole (``trials.py``), how a router
+serves (``router.py``), whether it is good (the gate).
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from memloop_assets.errors import BadInput, BadSettings
-from memloop_assets.featuriser import HAND_NAMES, Featuriser, measure_text, read_terms, smooth_idf
-from memloop_assets.routing.router import ChoiceRule, Router
+from memloop_assets.errors import BadSettings
+from memloop_assets.featuriser import Featuriser, measure_text, read_terms, smooth_idf
+from memloop_assets.routing.choosing import ChoiceRule
+from memloop_assets.routing.fitting import (
+    calibrate_arms,
+    common_domains,
+    grow_forest,
+    held_mean,
+    join_arms,
+    prepare_material,
+    weigh_arm,
+)
+from memloop_assets.routing.forest import Forest
+from memloop_assets.routing.linear import Linear
+from memloop_assets.routing.router import Router
+from memloop_assets.routing.task_memory import TaskMemory, gather_memory
+from memloop_assets.routing.trials import Trials, best_arm, mean_rewards, price_arms, read_trials, time_arms
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-_SORTED_BY = ("example_id", "arm", "task_text", "reward", "weight", "propensity", "cost_usd")
-_SOLVER_TOLERANCE = 1e-12
-_Z_95 = 1.645
-
-_HAND_SHARE = 0.3
-"""Hand features enter the fit at this share of their standard deviation, which makes their weights dearer. At 200 rows
-per arm of RouteLLM's MMLU outcomes this mostly predicted better than 1; elsewhere it made little difference."""
+_CALIBRATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What shapes a router besides its rows. Nothing in the fit is random, so there is no seed.
+    """What shapes a router besides its rows. Whatever is random in the fit has a fixed seed.
 
-    ridge_strength: penalty on the squared weights of each arm's regression.
+    penalty: on the squared weights of each arm's logistic regression.
     max_terms: the most words and word pairs kept, those in the most tasks first.
-    min_task_count: distinct tasks in which a term must occur (fewer where there are fewer tasks).
-    shrinkage_rows: an arm of n rows predicts n/(n + this) of its own ridge and the rest of the global mean; n is the
-        effective number of its weighted rows (Kish, 1965).
+    min_task_count: distinct tasks in which a term or a domain must occur (fewer where there are fewer tasks).
+    shrinkage_rows: an arm counts as if so many more rows had earned the mean of all arms; its own count as their
+        effective number (Kish, 1965).
     min_arm_rows: with fewer rows an arm predicts its shrunk mean whatever the text.
+    min_forest_tasks: with fewer distinct tasks there are no trees; 0: never any.
+    min_calibration_tasks: from so many distinct tasks on a tenth of them is set aside for calibration; 0: never any. Off: on
+        RouteLLM's MMLU outcomes it cost more order than it mended probabilities (decision 0010).
+    memory_tasks: the most tasks of which past trials are kept, those tried most often; 0: none.
+    memory_trust_trials: on such a task, the prediction counts as so many trials.
     reference_arm: what the router falls back to; None takes the best single arm by the training rows.
     propensity_floor: a row counts by the inverse of its logged propensity, or of this where that is lower; 1: unused.
         A router's own logs show each arm on the tasks that suited it. After a router had sent half of the tasks to each
@@ -47,52 +57,67 @@ class TrainingSettings:
     delta: how much predicted reward a cheaper arm may give away against the reference arm.
     reward_floor: an arm predicted under this is never a saving.
     known_word_limit: share of known words (0 to 1) under which a text counts as novel.
+    latency_limit_ms: an arm whose mean logged latency is above this never serves; None: no limit.
+    confidence_floor: confidence (0 to 1) under which the reference arm serves.
+    exploration_ratio: share of the choices that explore, where the caller draws for them.
     """
 
-    ridge_strength: float = 7.0
+    penalty: float = 1.4
     max_terms: int = 20_000
     min_task_count: int = 3
     shrinkage_rows: float = 20.0
     min_arm_rows: int = 20
+    min_forest_tasks: int = 300
+    min_calibration_tasks: int = 0
+    memory_tasks: int = 5_000
+    memory_trust_trials: float = 4.0
     propensity_floor: float = 0.05
     reference_arm: str | None = None
     delta: float = 0.02
     reward_floor: float = 0.1
     known_word_limit: float = 0.5
+    latency_limit_ms: float | None = None
+    confidence_floor: float = 0.0
+    exploration_ratio: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse values out of bounds; raises BadSettings."""
         bounds: dict[str, tuple[float, float]] = {
-            "ridge_strength": (1e-6, 1e9),
+            "penalty": (1e-6, 1e9),
             "max_terms": (0, 1_000_000),
             "min_task_count": (1, 1_000_000),
             "shrinkage_rows": (0, 1e9),
             "min_arm_rows": (1, 1_000_000),
+            "min_forest_tasks": (0, 1e9),
+            "min_calibration_tasks": (0, 1e9),
+            "memory_tasks": (0, 1_000_000),
+            "memory_trust_trials": (1e-3, 1e9),
             "propensity_floor": (1e-3, 1),
             "delta": (0, 1),
             "reward_floor": (0, 1),
             "known_word_limit": (0, 1),
+            "latency_limit_ms": (0, 1e9),
+            "confidence_floor": (0, 1),
+            "exploration_ratio": (0, 0.5),
         }
         for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise BadSettings(
-                    "router training", f"{name} is {getattr(self, name)}", f"use a value from {low} to {high}"
-                )
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise BadSettings("router training", f"{name} is {value}", f"use a value from {low} to {high}")
 
 
 DEFAULTS = TrainingSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """The samples as arrays, in an order that does not depend on the table's; weights hold the inverse propensities."""
+class _Fitted:
+    """What is learned of the arms, columns in the order of the arms."""
 
-    texts: list[str]
-    task_keys: list[str]
-    arms: NDArray[np.str_]
-    rewards: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    costs_usd: NDArray[np.float64]
+    linear: Linear
+    variances: NDArray[np.float32]
+    forest: Forest | None
+    slopes: NDArray[np.float64]
+    shifts: NDArray[np.float64]
 
 
 def fit_router(samples: pa.Table, arm_costs: Mapping[str, float], settings: TrainingSettings = DEFAULTS) -> Router:
@@ -103,27 +128,36 @@ def fit_router(samples: pa.Table, arm_costs: Mapping[str, float], settings: Trai
     Raises BadInput for an empty table, a missing column, a reward, weight, cost or propensity that is not a number in
     its bounds, an arm without a price while others have one, and a reference arm that is not among the arms.
     """
-    rows = _read_rows(samples, settings)
-    arms = tuple(sorted({*arm_costs, *rows.arms.tolist()}))
-    costs_usd = _price_arms(arms, rows, arm_costs)
-    featuriser = _fit_featuriser(rows, settings)
-    weights, intercepts = _fit_arms(rows, arms, featuriser, settings)
-    term_count = len(featuriser.terms)
+    trials = read_trials(samples, settings.propensity_floor)
+    arms = tuple(sorted({*arm_costs, *trials.arms.tolist()}))
+    prices = price_arms(arms, trials, arm_costs)
+    latencies = time_arms(arms, trials)
+    featuriser = _fit_featuriser(trials, settings)
+    fitted = _fit_arms(trials, arms, featuriser, settings)
+    means = mean_rewards(trials, settings.shrinkage_rows)
     return Router(
-        kind="ridge",
+        kind="fitted",
         arms=arms,
         rule=ChoiceRule(
-            reference_arm=settings.reference_arm or _best_arm(rows, settings, costs_usd),
+            reference_arm=settings.reference_arm or best_arm(trials, means, prices, settings.min_arm_rows),
             delta=settings.delta,
             reward_floor=settings.reward_floor,
             known_word_limit=settings.known_word_limit,
+            latency_limit_ms=settings.latency_limit_ms,
+            confidence_floor=settings.confidence_floor,
+            exploration_ratio=settings.exploration_ratio,
         ),
         featuriser=featuriser,
-        costs_usd=np.array([costs_usd[arm] for arm in arms]),
-        intercepts=intercepts,
-        term_weights=weights[:term_count].copy(),
-        hand_weights=weights[term_count:] * _HAND_SHARE,
-        row_counts=tuple(int((rows.arms == arm).sum()) for arm in arms),
+        costs_usd=np.array([prices[arm] for arm in arms]),
+        latencies_ms=np.array([latencies.get(arm, np.nan) for arm in arms]),
+        linear=fitted.linear,
+        forest=fitted.forest,
+        slopes=fitted.slopes,
+        shifts=fitted.shifts,
+        term_variances=fitted.variances,
+        prior_variance=1.0 / settings.penalty,
+        row_counts=tuple(int((trials.arms == arm).sum()) for arm in arms),
+        memory=_remember_tasks(trials, arms, settings) if settings.memory_tasks else None,
     )
 
 
@@ -137,140 +171,56 @@ def best_single_arm(
     back to: with rewards shuffled, 19 % of 200 weeks then promoted something, now 1 %. Means weigh rows as the fit
     does and are shrunk as the fit is; an arm of fewer than ``min_arm_rows`` rows leads nothing. Raises BadInput likewise.
     """
-    rows = _read_rows(samples, settings)
-    arms = tuple(sorted({*arm_costs, *rows.arms.tolist()}))
-    means = _mean_rewards(rows, settings)
-    return _best_arm(rows, settings, _price_arms(arms, rows, arm_costs)), means
+    trials = read_trials(samples, settings.propensity_floor)
+    arms = tuple(sorted({*arm_costs, *trials.arms.tolist()}))
+    means = mean_rewards(trials, settings.shrinkage_rows)
+    return best_arm(trials, means, price_arms(arms, trials, arm_costs), settings.min_arm_rows), means
 
 
-def _best_arm(rows: _Rows, settings: TrainingSettings, costs_usd: Mapping[str, float]) -> str:
-    """Return the most served arm, or the best of those whose lead over it is more than noise (one-sided 95 %).
-
-    A shrunk mean m of n effective rows has at most the variance m (1 - m) / n, rewards being in [0, 1].
-    """
-    means = _mean_rewards(rows, settings)
-    counts = Counter(rows.arms.tolist())
-    variances = {
-        arm: mean * (1.0 - mean) / _effective_rows(rows.weights[rows.arms == arm]) for arm, mean in means.items()
-    }
-    served = min(means, key=lambda arm: (-counts[arm], -round(means[arm], 12), costs_usd[arm], arm))
-
-    def leads(arm: str) -> bool:
-        noise = _Z_95 * float(np.sqrt(variances[arm] + variances[served]))
-        return counts[arm] >= settings.min_arm_rows and means[arm] - means[served] > noise
-
-    return min(filter(leads, means), key=lambda arm: (-round(means[arm], 12), costs_usd[arm], arm), default=served)
-
-
-def _mean_rewards(rows: _Rows, settings: TrainingSettings) -> dict[str, float]:
-    global_mean = _global_mean(rows)
-    means = {}
-    for arm in sorted(set(rows.arms.tolist())):
-        rewards, weights = rows.rewards[rows.arms == arm], rows.weights[rows.arms == arm]
-        own_share = _own_share(weights, settings)
-        means[arm] = own_share * float(np.average(rewards, weights=weights)) + (1.0 - own_share) * global_mean
-    return means
+def _fit_arms(trials: Trials, arms: tuple[str, ...], featuriser: Featuriser, settings: TrainingSettings) -> _Fitted:
+    """Return everything that is learned of the arms; where asked for, a tenth of the tasks calibrates and does nothing else."""
+    material = prepare_material(trials, featuriser, common_domains(trials, settings.min_task_count))
+    task_count = len(set(trials.task_keys))
+    is_calibrated = 0 < settings.min_calibration_tasks <= task_count
+    is_set_aside = (trials.task_shares >= 1.0 - _CALIBRATION_SHARE) & is_calibrated
+    rows = np.flatnonzero(~is_set_aside)
+    mean = held_mean(trials, rows)
+    found = [
+        weigh_arm(
+            material,
+            rows[trials.arms[rows] == arm],
+            mean,
+            penalty=settings.penalty,
+            shrinkage_rows=settings.shrinkage_rows,
+            min_rows=settings.min_arm_rows,
+        )
+        for arm in arms
+    ]
+    linear, variances = join_arms(found, material.domains)
+    has_forest = 0 < settings.min_forest_tasks <= task_count
+    forest = grow_forest(material, rows, arms, linear) if has_forest else None
+    slopes, shifts = calibrate_arms(material, np.flatnonzero(is_set_aside), arms, linear, forest)
+    return _Fitted(linear, variances, forest, slopes, shifts)
 
 
-def _global_mean(rows: _Rows) -> float:
-    return float(np.average(rows.rewards, weights=rows.weights))
-
-
-def _own_share(weights: NDArray[np.float64], settings: TrainingSettings) -> float:
-    effective_rows = _effective_rows(weights)
-    return effective_rows / (effective_rows + settings.shrinkage_rows)
-
-
-def _effective_rows(weights: NDArray[np.float64]) -> float:
-    """Return how many equally weighted rows weigh as much (Kish, 1965)."""
-    return float(weights.sum() ** 2 / (weights @ weights))
-
-
-def _read_rows(samples: pa.Table, settings: TrainingSettings) -> _Rows:
-    """Return the checked rows of a weight above 0 in canonical order; raises BadInput."""
-    needed = (*_SORTED_BY, "task_key")
-    missing = [name for name in needed if name not in samples.column_names]
-    if missing:
-        raise BadInput("router samples", f"column {missing[0]!r} is missing", f"give all of {', '.join(needed)}")
-    weights = _bounded(samples, "weight", 0.0, 1e12)
-    samples = samples.filter(pa.array(weights > 0.0))
-    if not samples.num_rows:
-        raise BadInput("router samples", "there is not one row", "ingest logs that have route and outcome events first")
-    samples = samples.select(needed).sort_by([(name, "ascending") for name in _SORTED_BY])
-    for name in ("example_id", "task_key", "task_text", "arm"):
-        if samples[name].null_count:
-            raise BadInput("router samples", f"{name} is null in {samples[name].null_count} rows", "drop those rows")
-    arms = np.array(samples["arm"].to_pylist(), dtype=np.str_)
-    propensities = _bounded(samples, "propensity", 0.0, 1.0, is_nullable=True)
-    return _Rows(
-        texts=samples["task_text"].to_pylist(),
-        task_keys=samples["task_key"].to_pylist(),
-        arms=arms,
-        rewards=_bounded(samples, "reward", 0.0, 1.0),
-        weights=_weigh_rows(arms, _bounded(samples, "weight", 0.0, 1e12), propensities, settings.propensity_floor),
-        costs_usd=_bounded(samples, "cost_usd", 0.0, 1e12, is_nullable=True),
+def _remember_tasks(trials: Trials, arms: tuple[str, ...], settings: TrainingSettings) -> TaskMemory | None:
+    """Return the memory of the tasks that were tried before, trials counted by their weights without propensities."""
+    texts = dict(zip(trials.task_keys, trials.texts, strict=True))
+    keys = sorted(texts)
+    rows, columns = np.searchsorted(np.array(keys), trials.task_keys), np.searchsorted(np.array(arms), trials.arms)
+    cells = np.ravel_multi_index((rows, columns), (len(keys), len(arms)))
+    counts, sums = (
+        np.bincount(cells, weights, len(keys) * len(arms)).reshape(len(keys), len(arms)).astype(np.float64)
+        for weights in (trials.plain_weights, trials.plain_weights * trials.rewards)
     )
+    tasks = [(key, texts[key]) for key in keys]
+    most, trust = settings.memory_tasks, settings.memory_trust_trials
+    return gather_memory(tasks, counts, sums, most_tasks=most, trust_trials=trust)
 
 
-def _weigh_rows(
-    arms: NDArray[np.str_], weights: NDArray[np.float64], propensities: NDArray[np.float64], floor: float
-) -> NDArray[np.float64]:
-    """Return the rows' weights by inverse propensity (1 where none is logged), each arm's sum kept (Hajek, 1971)."""
-    inverse = weights / np.clip(np.nan_to_num(propensities, nan=1.0), floor, 1.0)
-    for arm in np.unique(arms):
-        of_arm = arms == arm
-        inverse[of_arm] *= weights[of_arm].sum() / inverse[of_arm].sum()
-    return inverse
-
-
-def _bounded(
-    samples: pa.Table, name: str, low: float, high: float, *, is_nullable: bool = False
-) -> NDArray[np.float64]:
-    """Return a column as floats, null as NaN where allowed; raises BadInput for NaN and values out of bounds."""
-    column = samples[name].combine_chunks()
-    is_null = np.asarray(column.is_null(), dtype=bool)
-    values = np.array(column.cast(pa.float64()).fill_null(float("nan")), dtype=np.float64)
-    is_bad = ~((values >= low) & (values <= high))
-    if is_nullable:
-        is_bad &= ~is_null
-    if is_bad.any():
-        first = int(np.flatnonzero(is_bad)[0])
-        found = "null" if is_null[first] else values[first]
-        culprit = f"{name} is {found} in example {samples['example_id'][first].as_py()!r}"
-        raise BadInput("router samples", culprit, f"keep {name} between {low:.3g} and {high:.3g}, or drop the row")
-    return values
-
-
-def _fit_arms(
-    rows: _Rows, arms: tuple[str, ...], featuriser: Featuriser, settings: TrainingSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights (features, arms) and intercepts (arms,), each arm shrunk towards the global mean."""
-    texts = sorted(set(rows.texts))
-    features = _feature_matrix(featuriser, texts)
-    place_of_text = {text: place for place, text in enumerate(texts)}
-    text_places = np.array([place_of_text[text] for text in rows.texts])
-    global_mean = _global_mean(rows)
-    weights = np.zeros((features.shape[1], len(arms)))
-    intercepts = np.full(len(arms), global_mean)
-    for place, arm in enumerate(arms):
-        of_arm = np.flatnonzero(rows.arms == arm)
-        if not len(of_arm):
-            continue
-        rewards, row_weights = rows.rewards[of_arm], rows.weights[of_arm]
-        intercept = float(np.average(rewards, weights=row_weights))
-        own_share = _own_share(row_weights, settings)
-        if len(of_arm) >= settings.min_arm_rows:
-            coefficients, intercept = _fit_ridge(
-                features[text_places[of_arm]], rewards, row_weights, settings.ridge_strength
-            )
-            weights[:, place] = own_share * coefficients
-        intercepts[place] = own_share * intercept + (1.0 - own_share) * global_mean
-    return weights, intercepts
-
-
-def _fit_featuriser(rows: _Rows, settings: TrainingSettings) -> Featuriser:
+def _fit_featuriser(trials: Trials, settings: TrainingSettings) -> Featuriser:
     """Return the vocabulary of the distinct tasks (a task seen often is one document) and the hand features' scale."""
-    documents = dict(zip(rows.task_keys, rows.texts, strict=True))
+    documents = dict(zip(trials.task_keys, trials.texts, strict=True))
     counts: Counter[str] = Counter()
     for text in documents.values():
         counts.update(set(read_terms(text)))
@@ -285,45 +235,3 @@ def _fit_featuriser(rows: _Rows, settings: TrainingSettings) -> Featuriser:
         hand_mean=hand.mean(axis=0),
         hand_scale=np.where(spread > 1e-9, spread, 1.0),
     )
-
-
-def _feature_matrix(featuriser: Featuriser, texts: list[str]) -> "csr_array":
-    """Return the sparse matrix (texts, terms + hand features)."""
-    from scipy import sparse
-
-    found = [featuriser.transform(text) for text in texts]
-    term_count = len(featuriser.terms)
-    hand_places = term_count + np.arange(len(HAND_NAMES))
-    columns = np.concatenate([part for one in found for part in (one.indices, hand_places)])
-    values = np.concatenate([part for one in found for part in (one.values, one.hand * _HAND_SHARE)])
-    ends = np.cumsum([0] + [len(one.indices) + len(HAND_NAMES) for one in found])
-    return sparse.csr_array((values, columns, ends), shape=(len(texts), term_count + len(HAND_NAMES)))
-
-
-def _fit_ridge(
-    features: "csr_array", rewards: NDArray[np.float64], weights: NDArray[np.float64], strength: float
-) -> tuple[NDArray[np.float64], float]:
-    """Return weights (features,) and the unpenalised intercept of one arm's ridge regression."""
-    from sklearn.linear_model import Ridge
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        ridge = Ridge(alpha=strength, solver="sparse_cg", tol=_SOLVER_TOLERANCE)
-        ridge.fit(features, rewards, sample_weight=weights)
-    return ridge.coef_, float(ridge.intercept_)
-
-
-def _price_arms(arms: tuple[str, ...], rows: _Rows, arm_costs: Mapping[str, float]) -> dict[str, float]:
-    """Return the expected price per call of each arm in USD; raises BadInput for one that is unknown or impossible."""
-    prices = dict(arm_costs)
-    for arm in set(arms) - set(prices):
-        is_logged = (rows.arms == arm) & ~np.isnan(rows.costs_usd)
-        if is_logged.any():
-            prices[arm] = float(np.average(rows.costs_usd[is_logged], weights=rows.weights[is_logged]))
-    if not prices:
-        return dict.fromkeys(arms, 0.0)
-    for arm in arms:
-        if arm not in prices or not 0.0 <= prices[arm] < float("inf"):
-            culprit = f"costs {prices[arm]}" if arm in prices else "has neither a configured price nor a logged cost"
-            raise BadInput(f"arm {arm!r}", culprit, "set its price per call in memloop.toml, 0 or more")
-    return prices

@@ -11,25 +11,59 @@ import pytest
 from memloop_assets.errors import BadCheckpoint
 from memloop_assets.featuriser import HAND_NAMES, Featuriser
 from memloop_assets.routing.checkpoint import FORMAT, checkpoint_digest, load_checkpoint, save_checkpoint
+from memloop_assets.routing.forest import Forest
+from memloop_assets.routing.linear import Linear
 from memloop_assets.routing.router import ChoiceRule, Router, single_arm_router
+from memloop_assets.routing.task_memory import gather_memory
 
-TEXTS = ("the cat", "", "zork", "übermut cat\n" * 5)
+TEXTS = ("the cat", "The cat sat on the mat!", "", "zork", "übermut cat\n" * 5)
+
+
+def some_forest(random: np.random.Generator) -> Forest:
+    """Two trees: one that looks at the first direction, and one that is a single leaf."""
+    return Forest(
+        directions=random.normal(size=(4, 2)).astype(np.float32),
+        node_inputs=np.array([0, 0, 0, 0], dtype=np.int32),
+        thresholds=np.array([0.1, np.inf, np.inf, np.inf], dtype=np.float32),
+        lefts=np.array([1, 1, 2, 3], dtype=np.int32),
+        roots=np.array([0, 3], dtype=np.int32),
+        leaf_places=np.array([-1, 0, 1, 2], dtype=np.int32),
+        leaf_values=random.random((3, 2)).astype(np.float32),
+        depth=1,
+    )
 
 
 def some_router(seed: int = 0) -> Router:
     random = np.random.default_rng(seed)
     return Router(
-        kind="ridge",
+        kind="fitted",
         arms=("large", "small"),
-        rule=ChoiceRule("large", delta=0.02, reward_floor=0.1, known_word_limit=0.3),
+        rule=ChoiceRule("large", delta=0.02, reward_floor=0.1, known_word_limit=0.3, latency_limit_ms=900.0),
         featuriser=Featuriser(
             ("cat", "the", "the cat", "übermut"), random.random(4), random.random(14), 1 + random.random(14)
         ),
         costs_usd=np.array([0.02, 0.001]),
-        intercepts=random.random(2),
-        term_weights=random.normal(size=(4, 2)),
-        hand_weights=random.normal(size=(len(HAND_NAMES), 2)),
+        latencies_ms=np.array([np.nan, 300.0]),
+        linear=Linear(
+            intercepts=random.random(2),
+            term_weights=random.normal(size=(4, 2)),
+            hand_weights=random.normal(size=(len(HAND_NAMES), 2)),
+            domains=("refunds",),
+            domain_weights=random.normal(size=(1, 2)),
+        ),
+        forest=some_forest(random),
+        slopes=1 + random.random(2),
+        shifts=random.random(2),
+        term_variances=random.random((4, 2)).astype(np.float32),
+        prior_variance=0.7,
         row_counts=(7, 9),
+        memory=gather_memory(
+            [("k" * 32, "the cat sat on the mat")],
+            np.array([[2.0, 1.0]]),
+            np.array([[1.5, 0.0]]),
+            most_tasks=9,
+            trust_trials=4.0,
+        ),
     )
 
 
@@ -87,7 +121,7 @@ def test_every_altered_byte_of_every_file_is_noticed(tmp_path: Path) -> None:
 def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
     version = save_checkpoint(some_router(), tmp_path)
     names = [path.name for path in (tmp_path / version).iterdir()]
-    assert len(names) == 8
+    assert len(names) == 25
     for name in names:
         content = (tmp_path / version / name).read_bytes()
         (tmp_path / version / name).unlink()
@@ -123,6 +157,14 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     facts_path.write_text(json.dumps(facts))
     with pytest.raises(BadCheckpoint, match="allow_pickle=False"):
         load_checkpoint(tmp_path, version)
+
+
+def test_an_older_format_asks_for_another_fit(tmp_path: Path) -> None:
+    version = save_checkpoint(some_router(), tmp_path)
+    (tmp_path / version / "router.json").write_text(json.dumps({"format": FORMAT - 1, "whatever": "was"}))
+    with pytest.raises(BadCheckpoint, match=f"its format {FORMAT - 1} is older") as caught:
+        load_checkpoint(tmp_path, version)
+    assert "backfill" in caught.value.fix
 
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:

@@ -3,33 +3,16 @@
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from memloop_assets.errors import BadInput
-from memloop_assets.featuriser import HAND_NAMES, Featuriser
-from memloop_assets.routing.router import ChoiceRule, Router, single_arm_router
-
-COSTS = {"large": 0.02, "medium": 0.01, "small": 0.001}
-KNOWN = "cat"
-
-
-def router_predicting(rewards: dict[str, float], **rule: float | str) -> Router:
-    """A router that predicts these rewards for every text, of which it knows the word KNOWN."""
-    arms = tuple(sorted(rewards))
-    numbers = {"reference_arm": "large", "delta": 0.02, "reward_floor": 0.1, "known_word_limit": 0.5, **rule}
-    return Router(
-        kind="ridge",
-        arms=arms,
-        rule=ChoiceRule(**numbers),  # type: ignore[arg-type]
-        featuriser=Featuriser((KNOWN,), np.ones(1), np.zeros(len(HAND_NAMES)), np.ones(len(HAND_NAMES))),
-        costs_usd=np.array([COSTS[arm] for arm in arms]),
-        intercepts=np.array([rewards[arm] for arm in arms]),
-        term_weights=np.zeros((1, len(arms))),
-        hand_weights=np.zeros((len(HAND_NAMES), len(arms))),
-        row_counts=(100,) * len(arms),
-    )
+from memloop_assets.featuriser import HAND_NAMES
+from memloop_assets.routing.linear import sigmoid
+from memloop_assets.routing.router import Router, single_arm_router
+from memloop_tests.routing.written import COSTS, KNOWN, router_predicting
 
 
 @pytest.mark.parametrize(
@@ -92,7 +75,8 @@ def test_a_choice_carries_its_numbers_and_the_version_of_its_policy() -> None:
     assert choice.reason == (
         "cheapest of 2 good enough: 0.790 against large's 0.800 minus 0.020, at 0.001 USD, not 0.02"
     )
-    assert (choice.predicted_reward, choice.expected_cost_usd, choice.propensity) == (0.79, 0.001, 1.0)
+    assert choice.predicted_reward == pytest.approx(0.79)
+    assert (choice.expected_cost_usd, choice.propensity) == (0.001, 1.0)
     assert choice.policy_version == router.version
 
 
@@ -114,21 +98,56 @@ def test_arms_that_cannot_be_chosen_are_refused(arms: list[str], culprit: str) -
     assert caught.value.fix == "choose among large, small"
 
 
+def with_linear(router: Router, **changed: Any) -> Router:
+    return replace(router, linear=replace(router.linear, **changed))
+
+
 def test_predictions_stay_between_0_and_1() -> None:
-    assert router_predicting({"small": -3.0, "large": 4.0}).predict_rewards(KNOWN).tolist() == [1.0, 0.0]
+    router = with_linear(router_predicting({"small": 0.5, "large": 0.5}), intercepts=np.array([1e6, -1e6]))
+    large, small = router.predict_rewards(KNOWN).tolist()
+    assert 0.0 <= small < 1e-9
+    assert 1.0 - 1e-9 < large <= 1.0
 
 
-def test_rewards_are_linear_in_the_features() -> None:
+def test_the_logit_of_a_reward_is_linear_in_the_features() -> None:
     router = router_predicting({"small": 0.1, "large": 0.2})
     hand_weights = np.zeros((len(HAND_NAMES), 2))
     hand_weights[HAND_NAMES.index("words_log"), 0] = 0.25
-    sharp = replace(router, term_weights=np.array([[0.5, 0.125]]), hand_weights=hand_weights)
+    sharp = with_linear(router, term_weights=np.array([[0.5, 0.125]]), hand_weights=hand_weights)
     # the one known word has weight 1 after normalising; arms are sorted: large, small
-    assert sharp.predict_rewards(KNOWN).tolist() == pytest.approx([0.2 + 0.5 + 0.25 * np.log1p(1), 0.1 + 0.125])
+    expected = router.linear.intercepts + np.array([0.5 + 0.25 * np.log1p(1), 0.125])
+    assert sharp.predict_rewards(KNOWN).tolist() == pytest.approx(sigmoid(expected).tolist())
+
+
+def test_a_named_domain_moves_the_prediction_and_a_strange_one_does_not() -> None:
+    router = router_predicting({"small": 0.5, "large": 0.5})
+    named = with_linear(router, domains=("refunds",), domain_weights=np.array([[1.0, -1.0]]))
+    assert named.predict_rewards(KNOWN, "refunds").tolist() == pytest.approx(sigmoid(np.array([1.0, -1.0])).tolist())
+    for domain in (None, "travel"):
+        assert named.predict_rewards(KNOWN, domain).tolist() == router.predict_rewards(KNOWN).tolist()
+    assert named.choose(KNOWN, domain="refunds").arm == "large"
+    assert named.choose(KNOWN).arm == "small"
+    table = named.predict_reward_table([KNOWN, KNOWN], ["refunds", None])
+    assert table.tolist() == [named.predict_rewards(KNOWN, one).tolist() for one in ("refunds", None)]
+
+
+def test_calibration_stretches_and_shifts_the_logit_of_each_arm() -> None:
+    router = router_predicting({"small": 0.4, "large": 0.8})
+    calibrated = replace(router, slopes=np.array([2.0, 1.0]), shifts=np.array([0.5, 0.0]))
+    expected = sigmoid(np.array([2.0, 1.0]) * router.linear.intercepts + [0.5, 0.0])
+    assert calibrated.predict_rewards(KNOWN).tolist() == pytest.approx(expected.tolist())
+
+
+def test_other_prices_change_the_choice_and_no_prediction() -> None:
+    router = router_predicting({"small": 0.8, "large": 0.8})
+    dearer = router.priced({"small": 0.5})
+    assert (router.choose(KNOWN).arm, dearer.choose(KNOWN).arm) == ("small", "large")
+    assert dearer.predict_rewards(KNOWN).tolist() == router.predict_rewards(KNOWN).tolist()
+    assert dearer.version != router.version
 
 
 def test_a_table_of_predictions_holds_the_same_bits_as_single_ones() -> None:
-    router = replace(router_predicting({"small": 0.1, "large": 0.2}), term_weights=np.array([[1 / 3, 1 / 7]]))
+    router = with_linear(router_predicting({"small": 0.1, "large": 0.2}), term_weights=np.array([[1 / 3, 1 / 7]]))
     texts = ["cat", "", "a cat and a dog\n" * 9]
     table = router.predict_reward_table(texts)
     assert table.tobytes() == b"".join(router.predict_rewards(text).tobytes() for text in texts)
@@ -139,7 +158,8 @@ def test_the_single_arm_policy_always_takes_its_arm() -> None:
     policy = single_arm_router("large", COSTS, {"large": 0.8})
     for text in ("", "anything at all", KNOWN):
         choice = policy.choose(text)
-        assert (choice.arm, choice.is_fallback, choice.predicted_reward) == ("large", False, 0.8)
+        assert (choice.arm, choice.is_fallback) == ("large", False)
+        assert choice.predicted_reward == pytest.approx(0.8)
         assert (choice.expected_cost_usd, choice.reason) == (0.02, "this policy always takes its one arm")
     assert policy.choose(KNOWN, arms=["small", "large"]).arm == "large"
 
@@ -169,10 +189,14 @@ def test_whatever_shapes_a_choice_changes_the_version() -> None:
     same = router_predicting({"small": 0.5, "large": 0.8})
     others = [
         replace(router, costs_usd=router.costs_usd + 1),
-        replace(router, intercepts=router.intercepts + 1e-12),
+        with_linear(router, intercepts=router.linear.intercepts + 1e-12),
         replace(router, rule=replace(router.rule, delta=0.03)),
         replace(router, featuriser=replace(router.featuriser, terms=("dog",))),
         replace(router, kind="single-arm"),
+        replace(router, slopes=router.slopes * 2),
+        replace(router, latencies_ms=np.array([1.0, 2.0])),
+        replace(router, term_variances=router.term_variances + 1),
+        with_linear(router, domains=("refunds",), domain_weights=np.zeros((1, 2))),
     ]
     assert same.version == router.version
     assert len({router.version, *(other.version for other in others)}) == 1 + len(others)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
     + [(name, pa.float64()) for name in ("reward", "cost_usd", "latency_ms", "propensity", "weight")]
 )
 COSTS = {"large": 0.02, "small": 0.001}
-PLAIN = TrainingSettings(shrinkage_rows=0.0, min_arm_rows=1, min_task_count=1)
+PLAIN = TrainingSettings(shrinkage_rows=0.0, min_arm_rows=1, min_task_count=1, memory_tasks=0)
 TOPICS = {"refund": "please refund the order of my broken kettle", "proof": "prove that the sum of two primes is odd"}
 
 
@@ -52,7 +52,7 @@ def two_topics(count: int = 200, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
-def their_pipeline(strength: float) -> Any:
+def their_pipeline(penalty: float) -> Any:
     """scikit-learn's own pipeline over the same terms and hand features."""
     hand = make_pipeline(
         FunctionTransformer(lambda texts: np.array([measure_text(text) for text in texts])),
@@ -61,7 +61,7 @@ def their_pipeline(strength: float) -> Any:
     )
     words = TfidfVectorizer(analyzer=read_terms, sublinear_tf=True)
     columns = ColumnTransformer([("words", words, 0), ("hand", hand, 0)], sparse_threshold=0.0)
-    return make_pipeline(columns, Ridge(alpha=strength, solver="cholesky"))
+    return make_pipeline(columns, LogisticRegression(C=1 / penalty, solver="newton-cholesky", tol=1e-12, max_iter=500))
 
 
 def column(texts: list[str]) -> np.ndarray:
@@ -77,19 +77,19 @@ TEXTS = st.one_of(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), s
 
 @given(
     texts=st.lists(TEXTS.filter(read_terms), min_size=4, max_size=12, unique_by=task_key),
-    rewards=st.lists(st.floats(0, 1), min_size=12, max_size=12),
+    rewards=st.lists(st.sampled_from([0.0, 1.0]), min_size=10, max_size=10).map(lambda some: [0.0, 1.0, *some]),
     unseen=TEXTS,
-    strength=st.sampled_from([0.5, 7.0]),
+    penalty=st.sampled_from([0.5, 7.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_served_numbers_are_those_of_scikit_learns_pipeline(
-    texts: list[str], rewards: list[float], unseen: str, strength: float
+    texts: list[str], rewards: list[float], unseen: str, penalty: float
 ) -> None:
     rows = [sample(text, "only", reward) for text, reward in zip(texts, rewards, strict=False)]
-    router = fit_router(table(rows), {}, replace(PLAIN, ridge_strength=strength))
-    pipeline = their_pipeline(strength).fit(column(texts), [row["reward"] for row in rows])
+    router = fit_router(table(rows), {}, replace(PLAIN, penalty=penalty))
+    pipeline = their_pipeline(penalty).fit(column(texts), [row["reward"] for row in rows])
     asked = [*texts, unseen, "", "quux zork", "cat sat on the mat"]
-    expected = np.clip(pipeline.predict(column(asked)), 0.0, 1.0)
+    expected = pipeline.predict_proba(column(asked))[:, 1]
     np.testing.assert_allclose(router.predict_reward_table(asked)[:, 0], expected, rtol=0, atol=1e-9)
 
 

@@ -1,0 +1,69 @@
+"""The linear half of a router: one logistic regression per arm over words, hand features and the logged domain.
+
+Here belong its arrays and how they are served. Not here: fitting (``logistic.py``). numpy and the standard library only.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloop_assets.errors import BadInput
+from memloop_assets.featuriser import HAND_NAMES, Features
+
+_FAR = 30.0
+"""Scores are kept within plus and minus this: a chance of 1e-13 is as sure as a chance gets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Per arm the logit of the expected reward, linear in the features.
+
+    Shapes: ``intercepts`` (arms,); ``term_weights`` (terms, arms); ``hand_weights`` (len(HAND_NAMES), arms);
+    ``domain_weights`` (domains, arms), a row per entry of ``domains``. A domain that is not among them, or none, adds nothing.
+    """
+
+    intercepts: NDArray[np.float64]
+    term_weights: NDArray[np.float64]
+    hand_weights: NDArray[np.float64]
+    domains: tuple[str, ...]
+    domain_weights: NDArray[np.float64]
+    _domain_places: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the domains; raises BadInput where the parts do not fit together."""
+        arm_count = self.intercepts.size
+        shapes_fit = (
+            self.intercepts.shape == (arm_count,)
+            and self.term_weights.shape[1:] == (arm_count,)
+            and self.hand_weights.shape == (len(HAND_NAMES), arm_count)
+            and self.domain_weights.shape == (len(set(self.domains)), arm_count)
+        )
+        if not shapes_fit:
+            raise BadInput("router", "its linear arrays do not fit its arms and domains", "fit it again")
+        object.__setattr__(self, "_domain_places", {name: place for place, name in enumerate(self.domains)})
+
+    def chances(self, features: Features, domain: str | None) -> NDArray[np.float64]:
+        """Return the expected reward per arm, (arms,), in (0, 1)."""
+        scores = self.intercepts + features.hand @ self.hand_weights
+        scores += features.values @ self.term_weights[features.indices]
+        place = self._domain_places.get(domain) if domain is not None else None
+        if place is not None:
+            scores += self.domain_weights[place]
+        return sigmoid(np.minimum(np.maximum(scores, -_FAR), _FAR))
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays by their names in a checkpoint."""
+        names = ("intercepts", "term_weights", "hand_weights", "domain_weights")
+        return {name: getattr(self, name) for name in names}
+
+
+def sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + exp(-score)) without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * scores))
+
+
+def logit(chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of ``sigmoid``, chances kept a billionth from 0 and 1."""
+    clipped = np.minimum(np.maximum(chances, 1e-9), 1.0 - 1e-9)
+    return np.log(clipped / (1.0 - clipped))
