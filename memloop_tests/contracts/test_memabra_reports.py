@@ -219,7 +219,7 @@ def test_a16_the_table_of_attempts_refuses_to_be_rewritten(tmp_path: Path) -> No
         "ledger_outcome": None,
     }
     facts |= {"week": str(FIRST), "champion_before": None, "champion_after": None, "challenger": None}
-    facts |= {"suite_fingerprint": None}
+    facts |= {"suite_fingerprint": None, "comparison": {}, "findings": []}
     facts |= {"promoted_version": None, "champion_metrics": {}, "challenger_metrics": {}, "would_decide_now": None}
     reports_of(home).record(FIRST, facts, run_id="r", is_dry_run=False, now=datetime(2026, 6, 1, tzinfo=UTC))
     for statement in ("UPDATE attempts SET outcome = 'promote'", "DELETE FROM attempts"):

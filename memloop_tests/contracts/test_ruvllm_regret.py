@@ -60,10 +60,10 @@ def scores_by_truth(name: str, topics: list[str], arms: list[str]) -> PolicyScor
 
 @cache
 def scored() -> tuple[tuple[str, ...], dict[str, PolicyScores]]:
-    """Fit the router on 2,000 logged requests of one arm each, and score it and its comparators on 500 others."""
+    """Fit the router on 4,000 logged requests of one arm each, and score it and its comparators on 1,500 others."""
     rng = np.random.default_rng(26)
     rows = []
-    for number, (topic, text) in enumerate(draw_requests(2000, rng)):
+    for number, (topic, text) in enumerate(draw_requests(4000, rng)):
         arm = str(rng.choice(list(COSTS)))
         reward = float(rng.random() < true_reward(topic, arm))
         facts = {"example_id": f"example-{number:05}", "task_key": task_key(text), "task_text": text, "domain": None}
@@ -71,7 +71,7 @@ def scored() -> tuple[tuple[str, ...], dict[str, PolicyScores]]:
         rows.append({**facts, "arm": arm, **measured, "propensity": 0.5, "weight": 1.0})
     router = fit_router(pa.Table.from_pylist(rows), COSTS, TrainingSettings(delta=MARGIN))
     taught = {row["task_key"] for row in rows}
-    asked = [(topic, text) for topic, text in draw_requests(500, rng) if task_key(text) not in taught]
+    asked = [(topic, text) for topic, text in draw_requests(1500, rng) if task_key(text) not in taught]
     topics = [topic for topic, _ in asked]
     chosen = {
         "challenger": [router.choose(text).arm for _, text in asked],

@@ -1,4 +1,4 @@
-"""Contract rows R7 to R9, R14 and R26 as far as they speak of the router: its sample, its objective, its tests."""
+"""Contract rows R7 to R9 and R14 as far as they speak of the router: its sample, its objective, its tests."""
 
 import numpy as np
 
@@ -107,20 +107,3 @@ def test_r14_a_hard_example_done_well_weighs_more_than_an_easy_one_and_teaches_t
     rows = [sample("the same request", "big", 1.0, weight=hard), sample("the same request", "big", 0.0, weight=easy)]
     router = fit_router(table(rows), {}, TrainingSettings(shrinkage_rows=0.0, min_arm_rows=1, min_task_count=1))
     assert router.predict_rewards("the same request")[0] > 0.5
-
-
-def test_r26_regret_in_quality_stays_under_a_tenth_and_half_of_the_cost_is_saved() -> None:
-    earned = {"small": {"simple": 0.97, "hard": 0.1}, "big": {"simple": 0.80, "hard": 0.9}}
-    rows = [
-        row
-        for place, (name, kinds) in enumerate((("simple", SIMPLE), ("hard", HARD)))
-        for row in requests(kinds, 400, {arm: rates[name] for arm, rates in earned.items()}, place)
-    ]
-    costs = {"small": 0.001, "big": 0.02}
-    router = fit_router(table(rows), costs)
-    asked = [("simple", k.format(8_000 + n)) for n in range(60) for k in SIMPLE]
-    asked += [("hard", k.format(8_000 + n)) for n in range(30) for k in HARD]
-    taken = [(name, router.choose(text).arm) for name, text in asked]
-    regret = np.mean([max(earned[arm][name] for arm in earned) - earned[arm][name] for name, arm in taken])
-    assert 4 * regret < 0.1, "on a scale of 1 to 5 a reward of 1 is four points"
-    assert np.mean([costs[arm] for _, arm in taken]) < 0.5 * costs["big"]
