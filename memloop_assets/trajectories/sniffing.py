@@ -13,6 +13,7 @@ AUTO = "auto"
 
 _JSON_LINES = re.compile(r"\.jsonl(\.|$)")
 _LINES, _BYTES = 20, 1 << 20  # what is looked at: so many lines that are not blank, of so many bytes
+_LONGEST_LINE = 64 << 20  # a first line without an end within this is no longer waited for
 _NATIVE = ("message", "tool_call", "error", "decision", "route", "outcome")
 
 Fields = Mapping[str, object]
@@ -67,7 +68,12 @@ def sniff(path: Path) -> str:
     shown = {name for found in objects for name, is_shown in _SIGNS.items() if is_shown(found)}
     if len(shown) > 1:
         raise BadInput("log format", f"the lines look like {' and '.join(sorted(shown))}", _FIX)
-    if not objects and b"\n" not in head:
+    if (
+        not objects
+        and b"\n" not in head
+        and b"\n" not in (longer := read_head(path, _LONGEST_LINE))
+        and len(longer) < _LONGEST_LINE
+    ):
         raise BadInput("log format", "its first line is not whole yet", f"ingest it again once it is, or {_FIX}")
     if not shown and _JSON_LINES.search(path.name):
         return "native"
