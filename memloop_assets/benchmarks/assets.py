@@ -86,7 +86,6 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
         shown = {
             "challenger_reward": by_name[CHALLENGER].mean_reward,
             "challenger_cost_usd": by_name[CHALLENGER].mean_cost_usd,
-            "unsupported_count": int((~by_name[CHALLENGER].supported).sum()),
             "best_single_arm_reward": by_name["best-single-arm"].mean_reward,
             "shuffled_control_reward": by_name[SHUFFLED].mean_reward,
             "oracle_reward": by_name["oracle"].mean_reward,

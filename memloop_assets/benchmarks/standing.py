@@ -22,9 +22,11 @@ def default_fingerprint() -> str:
 
 
 def no_own_benchmark() -> str:
-    """Return the line that says that nothing can be promoted without a benchmark of one's own, and how to get one."""
+    """Return the line that says what the gate lacks without a benchmark of one's own, and how to get one."""
     made_up = f"the {len(default_suite().tasks)} made-up tasks that ship with memloop only let the loop run"
-    return f"No benchmark of your own, so nothing can be promoted ({made_up}): {HOW_TO_GET_ONE}."
+    return (
+        f"No benchmark of your own, so only live logs that explore can promote a router ({made_up}): {HOW_TO_GET_ONE}."
+    )
 
 
 def shortage_of(path: Path) -> str | None:

@@ -71,7 +71,8 @@ def test_without_an_own_benchmark_every_page_says_so_and_with_one_the_gate_decid
     assert result.success
     decided = decision_of(home, FIRST)
     assert len(default_suite().tasks_of("holdout")) >= 5, "by size alone it would do"
-    assert (decided["outcome"], decided["why"]) == ("hold", no_own_benchmark())
+    assert decided["outcome"] == "hold"
+    assert decided["why"].startswith(no_own_benchmark())
     for asset in ("benchmark_suite", "benchmark_results", "promotion_decision"):
         assert told(result, asset) == no_own_benchmark()
     assert page_of(home).count(no_own_benchmark()) == 1
