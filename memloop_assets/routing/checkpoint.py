@@ -20,7 +20,7 @@ from memloop_assets.errors import BadCheckpoint, BadInput
 from memloop_assets.featuriser import HAND_NAMES, Featuriser
 from memloop_assets.routing.choosing import ChoiceRule
 from memloop_assets.routing.forest import Forest
-from memloop_assets.routing.linear import Linear
+from memloop_assets.routing.linear import LINEAR_ARRAYS, Linear
 from memloop_assets.routing.router import Router, little_endian
 from memloop_assets.routing.task_memory import TaskMemory
 
@@ -107,7 +107,7 @@ def _rebuild(facts: dict[str, Any], arrays: dict[str, NDArray]) -> Router:
     if tuple(facts["hand_names"]) != HAND_NAMES:
         raise BadInput("router", "its hand features are not those of this memloop", "fit it again")
     per_arm = {name: arrays[name] for name in ("costs_usd", "latencies_ms", "slopes", "shifts", "term_variances")}
-    linear = {name: arrays[name] for name in ("intercepts", "term_weights", "hand_weights", "domain_weights")}
+    linear = {name: arrays[name] for name in LINEAR_ARRAYS}
     forest, memory = (
         {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
         for prefix in ("forest_", "memory_")

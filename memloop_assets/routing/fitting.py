@@ -26,6 +26,7 @@ _HAND_SHARE = 0.3
 """Hand features enter the fit at this share of their standard deviation, which makes their weights dearer. At 200 rows
 per arm of RouteLLM's MMLU outcomes this mostly predicted better than 1; elsewhere it made little difference."""
 
+_DOMAIN_SHARE, _DOMAIN_TRIALS = 0.5, 10.0
 _UNNAMED_SHARE = 0.3
 """Share of the tasks that are fitted without their domain, so that the words alone still predict where none is given."""
 
@@ -60,6 +61,8 @@ class ArmWeights:
     terms: NDArray[np.float64]
     hand: NDArray[np.float64]
     domains: NDArray[np.float64]
+    domain_means: NDArray[np.float64]
+    domain_shares: NDArray[np.float64]
     variances: NDArray[np.float64]
 
 
@@ -115,8 +118,37 @@ def weigh_arm(  # noqa: PLR0913  # what an arm's fit rests on
     chances = sigmoid(rows @ found + intercept)
     bends = rows[:, :terms].power(2).T @ (row_weights * chances * (1.0 - chances))
     return ArmWeights(
-        intercept, found[:terms], found[terms:hands] * _HAND_SHARE, found[hands:], 1.0 / (penalty + bends)
+        intercept,
+        found[:terms],
+        found[terms:hands] * _HAND_SHARE,
+        found[hands:],
+        *_domain_means(material, own, mean),
+        1.0 / (penalty + bends),
     )
+
+
+def _domain_means(
+    material: Material, own: NDArray[np.intp], mean: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the trials ``own`` of one arm earned per domain, shrunk to all of them, and the share that it has of a prediction.
+
+    Ten trials stand for the arm's mean (``mean`` without any); n effective trials have a share of n / (n + 10) of a half. On the
+    simulated fleet, whose specialised arms serve rarely, a half took the utility from 0.848 to 0.895 and 0.8 to 0.897; on MMLU with its
+    subjects (one seed) APGR was 0.702 without, 0.703 at a half, 0.692 at 0.8.
+    """
+    trials = material.trials
+    rewards, weights = trials.rewards[own], trials.weights[own]
+    expected = float(np.average(rewards, weights=weights)) if len(own) else mean
+    places = {name: place for place, name in enumerate(material.domains)}
+    of_row = np.array([places.get(trials.domains[row] or "", len(places)) for row in own], dtype=np.intp)
+    total, squares, earned = (
+        np.bincount(of_row, values, len(places) + 1).astype(np.float64)[:-1]
+        for values in (weights, weights * weights, weights * rewards)
+    )
+    counts = np.divide(total * total, squares, out=np.zeros_like(total), where=squares > 0.0)
+    own_means = np.divide(earned, total, out=np.full_like(total, expected), where=total > 0.0)
+    means = (counts * own_means + _DOMAIN_TRIALS * expected) / (counts + _DOMAIN_TRIALS)
+    return means, _DOMAIN_SHARE * counts / (counts + _DOMAIN_TRIALS)
 
 
 def join_arms(found: list[ArmWeights], domains: tuple[str, ...]) -> tuple[Linear, NDArray[np.float32]]:
@@ -127,6 +159,8 @@ def join_arms(found: list[ArmWeights], domains: tuple[str, ...]) -> tuple[Linear
         hand_weights=np.stack([one.hand for one in found], axis=1),
         domains=domains,
         domain_weights=np.stack([one.domains for one in found], axis=1),
+        domain_means=np.stack([one.domain_means for one in found], axis=1),
+        domain_shares=np.stack([one.domain_shares for one in found], axis=1),
     )
     return linear, np.stack([one.variances for one in found], axis=1).astype(np.float32)
 
@@ -178,6 +212,11 @@ def calibrate_arms(
         )
         if forest is not None and texts:
             predicted = 0.5 * (predicted + forest.value_table(texts)[:, place])
+        settled = [
+            linear.settle(np.full(len(arms), one), trials.domains[row])[place]
+            for row, one in zip(own, predicted, strict=True)
+        ]
+        predicted = np.array(settled)
         slopes[place], shifts[place] = fit_calibration(predicted, trials.rewards[own], trials.weights[own])
     return slopes, shifts
 

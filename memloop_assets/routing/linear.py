@@ -1,4 +1,4 @@
-"""The linear half of a router: one logistic regression per arm over words, hand features and the logged domain.
+"""The linear half of a router: one logistic regression per arm over words, hand features and the logged domain, and the domain's own means.
 
 Here belong its arrays and how they are served. Not here: fitting (``logistic.py``). numpy and the standard library only.
 """
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from memloop_assets.errors import BadInput
 from memloop_assets.featuriser import HAND_NAMES, Features
 
+LINEAR_ARRAYS = ("intercepts", "term_weights", "hand_weights", "domain_weights", "domain_means", "domain_shares")
 _FAR = 30.0
 """Scores are kept within plus and minus this: a chance of 1e-13 is as sure as a chance gets."""
 
@@ -21,6 +22,7 @@ class Linear:
 
     Shapes: ``intercepts`` (arms,); ``term_weights`` (terms, arms); ``hand_weights`` (len(HAND_NAMES), arms);
     ``domain_weights`` (domains, arms), a row per entry of ``domains``. A domain that is not among them, or none, adds nothing.
+    ``domain_means`` and ``domain_shares`` (domains, arms): what the arm earned there, and how much of a prediction that makes up.
     """
 
     intercepts: NDArray[np.float64]
@@ -28,6 +30,8 @@ class Linear:
     hand_weights: NDArray[np.float64]
     domains: tuple[str, ...]
     domain_weights: NDArray[np.float64]
+    domain_means: NDArray[np.float64]
+    domain_shares: NDArray[np.float64]
     _domain_places: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -38,6 +42,7 @@ class Linear:
             and self.term_weights.shape[1:] == (arm_count,)
             and self.hand_weights.shape == (len(HAND_NAMES), arm_count)
             and self.domain_weights.shape == (len(set(self.domains)), arm_count)
+            and self.domain_means.shape == self.domain_shares.shape == self.domain_weights.shape
         )
         if not shapes_fit:
             raise BadInput("router", "its linear arrays do not fit its arms and domains", "fit it again")
@@ -52,10 +57,16 @@ class Linear:
             scores += self.domain_weights[place]
         return sigmoid(np.minimum(np.maximum(scores, -_FAR), _FAR))
 
+    def settle(self, chances: NDArray[np.float64], domain: str | None) -> NDArray[np.float64]:
+        """Return predictions (arms,) moved towards what each arm earned in a known domain; others stay as they are."""
+        place = self._domain_places.get(domain) if domain is not None else None
+        if place is None:
+            return chances
+        return np.asarray(chances + self.domain_shares[place] * (self.domain_means[place] - chances))
+
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays by their names in a checkpoint."""
-        names = ("intercepts", "term_weights", "hand_weights", "domain_weights")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in LINEAR_ARRAYS}
 
 
 def sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,11 +35,11 @@ UNMEASURED_REWARD = 0.5
 class Router:
     """Rewards per arm over frozen features, with a choice rule.
 
-    The prediction is the mean of ``linear`` and, where there is one, ``forest``, calibrated per arm: the logit times
-    ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call, ``latencies_ms`` (NaN where unknown), ``slopes`` and
-    ``shifts`` (arms,); ``term_variances`` (terms, arms), how unsure the linear weights are, and ``prior_variance``, how
-    unsure the weight of a word is that was never seen. ``memory`` then moves the prediction of a task that was tried before.
-    ``row_counts`` tells how many training rows each arm had.
+    The prediction is the mean of ``linear`` and, where there is one, ``forest``, moved towards what the arm earned in a
+    known domain and calibrated per arm: the logit times ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call,
+    ``latencies_ms`` (NaN where unknown), ``slopes`` and ``shifts`` (arms,); ``term_variances`` (terms, arms), how unsure
+    the linear weights are, and ``prior_variance``, how unsure the weight of a word is that was never seen. ``memory`` then
+    moves the prediction of a task that was tried before. ``row_counts`` tells how many training rows each arm had.
     """
 
     kind: RouterKind
@@ -214,6 +214,7 @@ class Router:
         chances = self.linear.chances(features, domain)
         if forest is not None:
             chances = 0.5 * (chances + forest)
+        chances = self.linear.settle(chances, domain)
         return sigmoid(self.slopes * logit(chances) + self.shifts) if self._is_calibrated else chances
 
     def _remember(
@@ -302,6 +303,8 @@ def single_arm_router(
             hand_weights=np.zeros((len(HAND_NAMES), len(names))),
             domains=(),
             domain_weights=np.empty((0, len(names))),
+            domain_means=np.empty((0, len(names))),
+            domain_shares=np.empty((0, len(names))),
         ),
         forest=None,
         slopes=none + 1.0,

@@ -50,6 +50,8 @@ def some_router(seed: int = 0) -> Router:
             hand_weights=random.normal(size=(len(HAND_NAMES), 2)),
             domains=("refunds",),
             domain_weights=random.normal(size=(1, 2)),
+            domain_means=random.random((1, 2)),
+            domain_shares=random.random((1, 2)),
         ),
         forest=some_forest(random),
         slopes=1 + random.random(2),
@@ -121,7 +123,7 @@ def test_every_altered_byte_of_every_file_is_noticed(tmp_path: Path) -> None:
 def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
     version = save_checkpoint(some_router(), tmp_path)
     names = [path.name for path in (tmp_path / version).iterdir()]
-    assert len(names) == 25
+    assert len(names) == 27
     for name in names:
         content = (tmp_path / version / name).read_bytes()
         (tmp_path / version / name).unlink()

@@ -121,7 +121,10 @@ def test_the_logit_of_a_reward_is_linear_in_the_features() -> None:
 
 def test_a_named_domain_moves_the_prediction_and_a_strange_one_does_not() -> None:
     router = router_predicting({"small": 0.5, "large": 0.5})
-    named = with_linear(router, domains=("refunds",), domain_weights=np.array([[1.0, -1.0]]))
+    none = np.zeros((1, 2))
+    named = with_linear(
+        router, domains=("refunds",), domain_weights=np.array([[1.0, -1.0]]), domain_means=none, domain_shares=none
+    )
     assert named.predict_rewards(KNOWN, "refunds").tolist() == pytest.approx(sigmoid(np.array([1.0, -1.0])).tolist())
     for domain in (None, "travel"):
         assert named.predict_rewards(KNOWN, domain).tolist() == router.predict_rewards(KNOWN).tolist()
@@ -129,6 +132,16 @@ def test_a_named_domain_moves_the_prediction_and_a_strange_one_does_not() -> Non
     assert named.choose(KNOWN).arm == "small"
     table = named.predict_reward_table([KNOWN, KNOWN], ["refunds", None])
     assert table.tolist() == [named.predict_rewards(KNOWN, one).tolist() for one in ("refunds", None)]
+
+
+def test_what_arms_earned_in_a_domain_takes_its_share_of_the_prediction() -> None:
+    router = router_predicting({"small": 0.5, "large": 0.5})
+    means, shares = np.array([[0.9, 0.1]]), np.array([[0.5, 0.25]])
+    named = with_linear(
+        router, domains=("refunds",), domain_weights=np.zeros((1, 2)), domain_means=means, domain_shares=shares
+    )
+    assert named.predict_rewards(KNOWN, "refunds").tolist() == pytest.approx([0.7, 0.4])
+    assert named.predict_rewards(KNOWN, "travel").tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_calibration_stretches_and_shifts_the_logit_of_each_arm() -> None:
@@ -184,6 +197,9 @@ def test_a_router_whose_arrays_do_not_fit_is_refused() -> None:
         replace(router_predicting({"small": 0.5, "large": 0.8}), costs_usd=np.zeros(3))
 
 
+DOMAIN_ARRAYS = ("domain_weights", "domain_means", "domain_shares")
+
+
 def test_whatever_shapes_a_choice_changes_the_version() -> None:
     router = router_predicting({"small": 0.5, "large": 0.8})
     same = router_predicting({"small": 0.5, "large": 0.8})
@@ -196,7 +212,7 @@ def test_whatever_shapes_a_choice_changes_the_version() -> None:
         replace(router, slopes=router.slopes * 2),
         replace(router, latencies_ms=np.array([1.0, 2.0])),
         replace(router, term_variances=router.term_variances + 1),
-        with_linear(router, domains=("refunds",), domain_weights=np.zeros((1, 2))),
+        with_linear(router, domains=("refunds",), **dict.fromkeys(DOMAIN_ARRAYS, np.zeros((1, 2)))),
     ]
     assert same.version == router.version
     assert len({router.version, *(other.version for other in others)}) == 1 + len(others)

@@ -312,3 +312,13 @@ def test_a_refitted_router_is_equal_to_the_last_bit() -> None:
         return b"".join(array.tobytes() for _, array in sorted(router.arrays().items()))
 
     assert bits(fit_router(table(two_topics()), COSTS)) == bits(fit_router(table(two_topics()), COSTS))
+
+
+def test_the_mean_of_a_domain_is_shrunk_to_the_arms_own_and_weighs_by_its_trials() -> None:
+    rows = [sample(f"refund order {n}", "large", float(n < 30), domain="refunds") for n in range(40)]
+    rows += [sample(f"prove lemma {n}", "large", float(n < 10), domain="proofs") for n in range(20)]
+    rows += [sample(f"refund order {n}", "small", 1.0) for n in range(20)]
+    linear = fit_router(table(rows), COSTS, PLAIN).linear
+    place = linear.domains.index("refunds")
+    assert linear.domain_means[place, 0] == pytest.approx((40 * 30 / 40 + 10 * 40 / 60) / 50)
+    assert linear.domain_shares[place].tolist() == pytest.approx([0.5 * 40 / 50, 0.0])

@@ -35,6 +35,8 @@ def router_predicting(
             hand_weights=np.zeros((len(HAND_NAMES), len(arms))),
             domains=(),
             domain_weights=np.empty((0, len(arms))),
+            domain_means=np.empty((0, len(arms))),
+            domain_shares=np.empty((0, len(arms))),
         ),
         forest=None,
         slopes=np.ones(len(arms)),
