@@ -42,6 +42,7 @@ class PolicyConfig(dg.Config):
     stratum_task_count: int | None = None
     stratum_margin: float | None = None
     vetoes_off: list[str] | None = None
+    veto_baselines: list[str] | None = None
     planned_looks: int | None = None
     logged_weeks: int | None = None
     logged_min_propensity: float | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloop_assets.benchmarks.admissibility import AdmissionThresholds
-from memloop_assets.benchmarks.evaluation import PolicyScores
+from memloop_assets.benchmarks.evaluation import BASELINE_POLICIES, PolicyScores
 from memloop_assets.benchmarks.intervals import Interval, normal_interval, paired_bootstrap, tasks_needed
 from memloop_assets.benchmarks.sequential import MOST_LOOKS, confidence_of_look
 from memloop_assets.errors import BadSettings
@@ -20,7 +20,7 @@ from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.logged_evidence import LoggedRules
 from memloop_assets.promotion.pairs import FAILING_REWARD, PairedScores, fault_of_scores
 from memloop_assets.promotion.reasons import Metrics, findings, in_percent, in_points, listed
-from memloop_assets.promotion.vetoes import VETOES, Rivals, VetoRules, find_vetoes, utility_deltas
+from memloop_assets.promotion.vetoes import VETO_BASELINES, VETOES, Rivals, VetoRules, find_vetoes, utility_deltas
 
 ROUNDING = 1e-9
 _FEWEST_BEYOND = 2
@@ -47,10 +47,12 @@ class PromotionPolicy:
     one. The 1 % of unsupported choices can hide at most 1 point of reward. ``confidence``, ``resamples`` and ``seed``
     belong to the bootstrap, ``min_new_samples`` to the week, ``stratum_task_count`` and ``stratum_margin`` to the veto
     "stratum", ``control_confidence`` to "chance" and "shuffled": at 0.8 the vetoes would cost a challenger that is 4 points
-    better 9 points of power on 500 tasks, at 0.6 they cost 4. ``planned_looks``: how often one challenger may be looked at
-    on growing evidence; with more than one each look must pass the boundary of O'Brien and Fleming, so that all of them
-    together err no more often than one. ``logged_weeks`` (0: never) and the other ``logged_`` values say which live logs
-    may decide where no benchmark can (``logged_evidence``, ``benchmarks/admissibility``). Raises BadSettings.
+    better 9 points of power on 500 tasks. ``veto_baselines``: whom "baseline" may veto for. A table by task label is only
+    shown: in the simulated fleet it held back challengers that were 5 to 15 points better than the champion for 14 weeks,
+    being 1 to 3 points better itself. ``planned_looks``: how often one challenger may be looked at on growing evidence;
+    with more than one each look must pass the boundary of O'Brien and Fleming, so that all of them together err no more
+    often than one. ``logged_weeks`` (0: never) and the other ``logged_`` values say which live logs may decide where no
+    benchmark can (``logged_evidence``, ``benchmarks/admissibility``). Raises BadSettings.
     """
 
     min_reward_delta: float = -0.03
@@ -66,6 +68,7 @@ class PromotionPolicy:
     stratum_task_count: int = 50
     stratum_margin: float = 0.05
     vetoes_off: tuple[str, ...] = ()
+    veto_baselines: tuple[str, ...] = VETO_BASELINES
     planned_looks: int = 1
     logged_weeks: int = 4
     logged_min_propensity: float = 0.01
@@ -118,12 +121,13 @@ class PromotionPolicy:
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
                 wanted = "a whole number" if name in whole else "a number"
                 raise BadSettings(f"[promotion] {name}", f"it is {value!r}", f"give {wanted} from {low:g} to {high:g}")
-        object.__setattr__(self, "vetoes_off", tuple(self.vetoes_off))  # Dagster hands in a list
-        unknown = [name for name in self.vetoes_off if name not in VETOES]
-        if unknown:
-            raise BadSettings(
-                "[promotion] vetoes_off", f"{unknown[0]!r} is no veto", f"name some of {', '.join(VETOES)}"
-            )
+        for name, known in (("vetoes_off", VETOES), ("veto_baselines", BASELINE_POLICIES)):
+            given = tuple(getattr(self, name))
+            object.__setattr__(self, name, given)  # Dagster hands in a list
+            unknown = [one for one in given if one not in known]
+            if unknown:
+                fix = f"name some of {', '.join(known)}"
+                raise BadSettings(f"[promotion] {name}", f"{unknown[0]!r} is not known", fix)
 
     def evaluate(
         self,
@@ -199,6 +203,7 @@ class PromotionPolicy:
             stratum_margin=self.stratum_margin,
             resamples=self.resamples,
             seed=self.seed,
+            baselines=self.veto_baselines,
             off=self.vetoes_off,
         )
 

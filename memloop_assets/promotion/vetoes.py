@@ -22,6 +22,7 @@ _CONTROLS = {
     "chance": "random choice at the same arm shares",
     "shuffled": "the same recipe on shuffled rewards",
 }
+VETO_BASELINES = ("best-single-arm", "cheapest-arm")
 VETOES = ("baseline", "chance", "calibration", "stratum", "shuffled")
 _NORMAL = NormalDist()
 _FEWEST_TASKS = 2
@@ -55,6 +56,7 @@ class VetoRules:
     stratum_margin: float
     resamples: int
     seed: int
+    baselines: tuple[str, ...] = VETO_BASELINES
     off: tuple[str, ...] = ()
 
 
@@ -63,7 +65,8 @@ def find_vetoes(
 ) -> tuple[Finding, ...]:
     """Return every test of a challenger beside the comparison with the champion, in the order of VETOES.
 
-    * baseline: significantly worse in utility than a policy without a router (Bonferroni over the baselines);
+    * baseline: significantly worse in utility than a policy without a router (Bonferroni over ``rules.baselines``; others are
+      only shown);
     * chance: not better in utility than its own arm shares on tasks at random, at ``control_confidence``;
     * calibration: the paired difference of its Brier score to the champion's has a lower bound above 0;
     * stratum: a stratum of ``stratum_task_count`` or more tasks loses more than ``stratum_margin`` (Holm over the strata);
@@ -71,7 +74,7 @@ def find_vetoes(
     """
     found: list[Finding] = []
     if "baseline" not in rules.off:
-        found += [_beside_baseline(challenger, one, len(rivals.baselines), rules) for one in rivals.baselines]
+        found += [_beside_baseline(challenger, one, rules) for one in rivals.baselines]
     if "chance" not in rules.off and rivals.chance is not None:
         found.append(_above_control("chance", challenger, rivals.chance, rules))
     if "calibration" not in rules.off:
@@ -89,20 +92,22 @@ def utility_deltas(pairs: PairedScores, cost_weight: float, reference_cost_usd: 
     return np.asarray(rewards - cost_weight * pairs.cost_ratios(reference_cost_usd)) if cost_weight else rewards
 
 
-def _beside_baseline(challenger: PolicyScores, baseline: PolicyScores, count: int, rules: VetoRules) -> Finding:
-    name = f"baseline {baseline.policy}"
-    found = _utility_over(baseline, challenger, 1.0 - (1.0 - rules.confidence) / count, rules)
+def _beside_baseline(challenger: PolicyScores, baseline: PolicyScores, rules: VetoRules) -> Finding:
+    name, may_veto = f"baseline {baseline.policy}", baseline.policy in rules.baselines
+    confidence = 1.0 - (1.0 - rules.confidence) / len(rules.baselines) if may_veto else rules.confidence
+    found = _utility_over(baseline, challenger, confidence, rules)
     if found is None:
         return Finding(
             name,
             is_against=False,
             sentence=f"{baseline.policy} could not be compared: its outcomes or costs are not known.",
         )
-    is_against = found.upper < 0.0
-    verdict = "significantly worse" if is_against else "not significantly worse"
+    is_worse = found.upper < 0.0
+    verdict = "significantly worse" if is_worse else "not significantly worse"
+    verdict += "" if may_veto else " (shown, no veto)"
     interval = f"{in_points(found.mean)} [{in_points(found.lower)}, {in_points(found.upper)}]"
     sentence = f"Net of cost {interval} against {baseline.policy}: {verdict}."
-    return _finding(name, is_against, sentence, found)
+    return _finding(name, is_worse and may_veto, sentence, found)
 
 
 def _above_control(name: str, challenger: PolicyScores, control: PolicyScores, rules: VetoRules) -> Finding:

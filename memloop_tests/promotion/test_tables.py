@@ -56,7 +56,11 @@ def test_a_row_keeps_its_contract_and_says_everything_that_was_weighed(outcome: 
     assert json.loads(row["metrics_json"]) == NUMBERS
     assert json.loads(row["reasons_json"]) == ["First.", "Second."]
     assert json.loads(row["findings_json"]) == [asdict(FINDING)]
-    assert json.loads(row["policy_json"]) == {**asdict(PromotionPolicy()), "vetoes_off": []}
+    assert json.loads(row["policy_json"]) == {
+        **asdict(PromotionPolicy()),
+        "vetoes_off": [],
+        "veto_baselines": ["best-single-arm", "cheapest-arm"],
+    }
 
 
 def test_an_outcome_that_the_gate_does_not_know_breaks_the_contract() -> None:

@@ -82,11 +82,22 @@ def test_without_rivals_nothing_is_vetoed_and_with_sound_ones_all_are_listed() -
 
 def test_a_policy_without_a_router_that_earns_significantly_more_is_a_veto_and_a_tie_is_none() -> None:
     better = np.where(np.arange(TASKS) % 10 == 0, 1.0, AFTER)
-    decision = judge(baselines=[scores("task-mean", better), scores("cheapest-arm", AFTER)])
-    assert (decision.outcome, raised(decision)) == ("reject", ["baseline task-mean"])
+    decision = judge(baselines=[scores("best-single-arm", better), scores("cheapest-arm", AFTER)])
+    assert (decision.outcome, raised(decision)) == ("reject", ["baseline best-single-arm"])
     assert decision.reasons[0] == "Both bounds hold, but there are vetoes."
-    assert "against task-mean: significantly worse" in decision.reasons[1]
+    assert "against best-single-arm: significantly worse" in decision.reasons[1]
     assert decision.metrics["veto_count"] == 1
+
+
+def test_a_table_by_task_label_is_shown_and_vetoes_only_where_asked_to() -> None:
+    better = np.where(np.arange(TASKS) % 10 == 0, 1.0, AFTER)
+    shown = judge(baselines=[scores("task-mean", better)])
+    assert shown.outcome == "promote"
+    assert "significantly worse (shown, no veto)" in shown.findings[0].sentence
+    asked = PromotionPolicy(veto_baselines=("task-mean",))
+    assert raised(judge(baselines=[scores("task-mean", better)], policy=asked)) == ["baseline task-mean"]
+    with pytest.raises(BadSettings, match="'luck' is not known"):
+        PromotionPolicy(veto_baselines=("luck",))
 
 
 def test_a_baseline_that_is_as_good_and_costs_far_less_is_a_veto() -> None:
@@ -131,7 +142,7 @@ def test_a_rival_that_cannot_be_compared_is_said_and_is_no_veto() -> None:
 def test_a_veto_can_be_switched_off_by_name_and_by_no_other() -> None:
     off = PromotionPolicy(vetoes_off=("chance",))
     assert judge(chance=scores("chance", AFTER), policy=off).outcome == "promote"
-    with pytest.raises(BadSettings, match="'luck' is no veto"):
+    with pytest.raises(BadSettings, match="'luck' is not known"):
         PromotionPolicy(vetoes_off=("luck",))
 
 
@@ -166,7 +177,7 @@ def test_vetoes_err_as_rarely_as_they_say() -> None:
             scores("challenger", after, predicted=predictions[1]),
             1.0,
             rivals=Rivals(
-                baselines=(scores("cheapest-arm", first), scores("task-mean", second)),
+                baselines=(scores("cheapest-arm", first), scores("best-single-arm", second)),
                 shuffled=scores("shuffled-control", first),
                 strata={f"t{number:05d}": str(number % 4) for number in range(300)},
             ),
