@@ -259,8 +259,9 @@ class PromotionPolicy:
             return PromotionDecision("hold", (f"{used}: another look would err too often.", *measured), metrics)
         if utility.lower > ROUNDING and reward.lower > ROUNDING - self.reward_margin:
             return PromotionDecision("promote", measured, metrics)
-        needed = self._needed(reward, rewards, utility, utilities)
-        ending = f"About {needed:,} tasks would decide a difference of this size four times in five."
+        needed = self._needed(reward, rewards, utility, utilities, sure)
+        again = f" at look {look} of {self.planned_looks}" if self.planned_looks > 1 else ""
+        ending = f"About {needed:,} tasks would decide a difference of this size four times in five{again}."
         metrics["needed_task_count"] = needed
         return PromotionDecision("hold", ("Not enough evidence.", *measured, ending), metrics)
 
@@ -315,7 +316,12 @@ class PromotionPolicy:
         return found
 
     def _needed(
-        self, reward: Interval, rewards: NDArray[np.float64], utility: Interval, utilities: NDArray[np.float64]
+        self,
+        reward: Interval,
+        rewards: NDArray[np.float64],
+        utility: Interval,
+        utilities: NDArray[np.float64],
+        sure: float,
     ) -> int:
         """Return how many tasks would lift the bounds that fell short, were means and variances to stay as they are."""
         wanted = [rewards.size + 1]
@@ -324,7 +330,7 @@ class PromotionPolicy:
             (reward.lower <= ROUNDING - self.reward_margin, reward.mean + self.reward_margin, rewards),
         ):
             if is_short:
-                wanted.append(tasks_needed(mean, float(differences.var(ddof=1)), confidence=self.confidence) or 0)
+                wanted.append(tasks_needed(mean, float(differences.var(ddof=1)), confidence=sure) or 0)
         return max(wanted)
 
 
