@@ -23,7 +23,8 @@ def confidence_of_look(look: int, planned_looks: int, confidence: float) -> floa
 
     The boundary of O'Brien and Fleming (1979) for looks at equal amounts of added data: z_k = C · sqrt(K / k), with C
     such that under no difference any of the K looks passes with probability 1 - confidence. One planned look: the plain
-    bound. Never above 1 - 1e-15, which a normal quantile can still tell from 1: what that adds to the error is nothing. Raises BadInput for a look outside 1..K, more than 104 looks and a confidence outside (0.5, 1).
+    bound. Never above 1 - 1e-15, which can still be told from 1. Raises BadInput for a look outside 1..K, more than 104 looks and a
+    confidence outside (0.5, 1).
     """
     if not 1 <= look <= planned_looks <= MOST_LOOKS or not 0.5 < confidence < 1.0:
         culprit = f"look {look!r} of {planned_looks!r} at confidence {confidence!r}"

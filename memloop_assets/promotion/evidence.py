@@ -40,6 +40,13 @@ from memloop_assets.weeks import IsoWeek
 
 T = TypeVar("T")
 
+_BUILT_ON = {
+    "dataset_snapshot": ("benchmark_suite",),
+    "router_checkpoint": ("dataset_snapshot",),
+    "benchmark_results": ("router_checkpoint", "benchmark_suite"),
+}
+"""What the inputs of a decision have to be built on, so that the results are those of the challenger named, which saw no holdout task."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -92,6 +99,21 @@ class _Reading:
             self._failed.setdefault(error.culprit, []).append(label)
             return None
 
+    def check_built_on(self, name: str, week: IsoWeek) -> None:
+        """Name a table as failed that was built on another generation of an input than lies there now."""
+        store = self.sources.store
+
+        def compare() -> None:
+            recorded = store.manifest(name, week)["inputs"]
+            for below in _BUILT_ON[name]:
+                label, of = (below, None) if below == "benchmark_suite" else (f"{below} {week}", week)
+                if store.generation(below, of) not in (None, recorded.get(label)):
+                    raise BadInput(
+                        f"{name} {week}", f"it was built on another {below}", f"run `memloop backfill {week}`"
+                    )
+
+        self.attempt(f"{name} {week}", compare)
+
     @property
     def failed(self) -> tuple[str, ...]:
         """Return what failed, with its cause; a cause that many share is told once."""
@@ -108,6 +130,9 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
     checkpoint = reading.table("router_checkpoint", week)
     results = reading.table("benchmark_results", week)
     samples = reading.attempt(f"dataset_snapshot {week}", lambda: read_samples(sources.store, week))
+    for name in _BUILT_ON:
+        if sources.store.is_readable(name, week):  # else it is named already
+            reading.check_built_on(name, week)
     challenger_version = checkpoint["version"][0].as_py() if checkpoint is not None and checkpoint.num_rows else None
     own_task_count = len(suite.tasks_of("holdout")) if suite and is_own(suite) else 0
     compared = Compared(None, None)
@@ -170,7 +195,8 @@ def _look_number(
 ) -> int:
     """Return the how-manieth look at this challenger against this champion it is, by the weeks right before.
 
-    A look is new where the benchmark is another one: the same tasks again would say the same again. What was counted is an input.
+    A look is new where the benchmark is another one: the same tasks again would say the same again. A week that compared nothing
+    (skipped, without a benchmark, failed) was no look. What was counted is an input.
     """
     if challenger is None or suite is None:
         return 1
@@ -181,7 +207,8 @@ def _look_number(
         if (row["champion_before"], row["challenger"]) != (champion, challenger):
             break
         reading.inputs |= store.input_of("promotion_decision", before)
-        seen.add(row["suite_fingerprint"])
+        if row["task_count"] is not None and row["reward_delta_lower"] is not None:  # compared, and not by logs
+            seen.add(row["suite_fingerprint"])
         before = before.shift(-1)
     return len(seen)
 
