@@ -142,11 +142,16 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
         if champion and suite and results is not None and results.num_rows:
             compared, baselines = _compare(reading, week, suite, samples, results, champion)
         if champion and own_task_count < policy.required_task_count and policy.logged_weeks:
-            rules, training = policy.logged_rules, sources.training
             logged = reading.attempt(
                 "logged trials",
                 lambda: gather_trials(
-                    samples, week, champion, prices_usd=sources.prices_usd, training=training, rules=rules
+                    samples,
+                    week,
+                    champion,
+                    prices_usd=sources.prices_usd,
+                    training=sources.training,
+                    rules=policy.logged_rules,
+                    taught_until=_taught_until(version, sources.ledger),
                 ),
             )
             compared = replace(compared, logged=logged)
@@ -171,6 +176,12 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
     )
 
 
+def _taught_until(version: str, ledger: Ledger) -> IsoWeek | None:
+    """Return the last week that a champion learned from, the one that promoted it first; None for the built-in policy."""
+    weeks = [row.week for row in ledger.rows() if row.to_version == version != row.from_version]
+    return IsoWeek.parse(min(weeks)) if weeks and version != BUILT_IN else None
+
+
 def _compare(  # noqa: PLR0913, PLR0917  # everything that is scored of a week
     reading: _Reading, week: IsoWeek, suite: BenchmarkSuite, samples: pa.Table, results: pa.Table, champion: Router
 ) -> tuple[Compared, tuple[PolicyScores, ...]]:
@@ -182,12 +193,19 @@ def _compare(  # noqa: PLR0913, PLR0917  # everything that is scored of a week
     reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
     cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
     before = score_router(suite, champion, "champion", costs)
+    remembered = count_remembered(suite, champion)
     if not scored:
         return Compared(before, None, cost), ()
     challenger, shuffled, *baselines = scored
-    return Compared(before, challenger, cost, rivals_of(suite, challenger, shuffled, baselines, costs)), tuple(
-        baselines
-    )
+    rivals = rivals_of(suite, challenger, shuffled, baselines, costs)
+    return Compared(before, challenger, cost, rivals, remembered_count=remembered), tuple(baselines)
+
+
+def count_remembered(suite: BenchmarkSuite, router: Router) -> int:
+    """Return how many holdout tasks a router remembers, in the same words or nearly: it learned before they were held out."""
+    if router.memory is None:
+        return 0
+    return sum(router.memory.recall(task.prompt)[0] is not None for task in suite.tasks_of("holdout"))
 
 
 def _look_number(

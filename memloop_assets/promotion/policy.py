@@ -187,6 +187,9 @@ class PromotionPolicy:
             cost_weight=self.cost_weight,
             reward_margin=self.reward_margin,
             confidence=self.confidence,
+            min_reward_delta=self.min_reward_delta,
+            max_error_rate_increase=self.max_error_rate_increase,
+            max_latency_increase_ms=self.max_latency_increase_ms,
         )
 
     def _veto_rules(self, reference_cost_usd: float | None) -> VetoRules:

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from memloop_assets.benchmarks.sequential import MOST_LOOKS
-from memloop_assets.promotion.audit import Audit
 from memloop_assets.promotion.policy import PromotionPolicy
-from memloop_assets.promotion.report import report_facts, report_page, report_row
+from memloop_assets.promotion.report import Audit, report_facts, report_page, report_row
 from memloop_assets.promotion.tables import decision_row
 from memloop_assets.promotion.vetoes import Rivals
 from memloop_assets.weeks import IsoWeek
@@ -29,8 +28,8 @@ def test_the_number_of_tasks_named_would_pass_the_look_that_fell_short() -> None
     decision = PromotionPolicy(planned_looks=8).evaluate(champion, challenger, 1.0, look=1)
     times = math.ceil(float(decision.metrics["needed_task_count"] or 0) / TASKS)
     assert times > 1, "the same tasks again would only repeat the same answer"
-    more = [scores(name, np.tile(rewards, times)) for name, rewards in (("old", BEFORE), ("new", AFTER))]
-    assert PromotionPolicy(planned_looks=8).evaluate(*more, 1.0, look=1).outcome == "promote"
+    before, after = scores("old", np.tile(BEFORE, times)), scores("new", np.tile(AFTER, times))
+    assert PromotionPolicy(planned_looks=8).evaluate(before, after, 1.0, look=1).outcome == "promote"
     assert "at look 1 of 8" in decision.reasons[-1]
 
 
