@@ -118,6 +118,8 @@ class PromotionPolicy:
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
                 wanted = "a whole number" if name in whole else "a number"
                 raise BadSettings(f"[promotion] {name}", f"it is {value!r}", f"give {wanted} from {low:g} to {high:g}")
+        if not isinstance(self.vetoes_off, list | tuple):
+            raise BadSettings("[promotion] vetoes_off", f"it is {self.vetoes_off!r}", 'give a list, as ["chance"]')
         object.__setattr__(self, "vetoes_off", tuple(self.vetoes_off))  # Dagster hands in a list
         unknown = [name for name in self.vetoes_off if name not in VETOES]
         if unknown:
