@@ -15,6 +15,7 @@ MOST_LOOKS = 104
 _NORMAL = NormalDist()
 _STEP = 0.02
 _REACH = 7.0
+_SUREST = 1.0 - 1e-15
 
 
 def confidence_of_look(look: int, planned_looks: int, confidence: float) -> float:
@@ -22,7 +23,8 @@ def confidence_of_look(look: int, planned_looks: int, confidence: float) -> floa
 
     The boundary of O'Brien and Fleming (1979) for looks at equal amounts of added data: z_k = C · sqrt(K / k), with C
     such that under no difference any of the K looks passes with probability 1 - confidence. One planned look: the plain
-    bound. Raises BadInput for a look outside 1..K, more than 104 looks and a confidence outside (0.5, 1).
+    bound. Never above 1 - 1e-15, which can still be told from 1. Raises BadInput for a look outside 1..K, more than 104 looks and a
+    confidence outside (0.5, 1).
     """
     if not 1 <= look <= planned_looks <= MOST_LOOKS or not 0.5 < confidence < 1.0:
         culprit = f"look {look!r} of {planned_looks!r} at confidence {confidence!r}"
@@ -31,7 +33,7 @@ def confidence_of_look(look: int, planned_looks: int, confidence: float) -> floa
         )
     if planned_looks == 1:
         return confidence
-    return _NORMAL.cdf(_final_z(planned_looks, round(confidence, 12)) * math.sqrt(planned_looks / look))
+    return min(_NORMAL.cdf(_final_z(planned_looks, round(confidence, 12)) * math.sqrt(planned_looks / look)), _SUREST)
 
 
 @cache

@@ -114,7 +114,7 @@ def champion(home: MemloopHome) -> dg.MaterializeResult:
     written = publish_champion(opened.places.champion, _sources(opened))
     rows = opened.ledger.rows()
     decided = [w for w in opened.store.weeks("promotion_decision") if opened.store.is_readable("promotion_decision", w)]
-    drawn = draw_history(opened.store, decided)
+    drawn = draw_history(opened.store, decided, opened.ledger)
     return dg.MaterializeResult(
         metadata={
             **known(written or {}),

@@ -40,6 +40,13 @@ from memloop_assets.weeks import IsoWeek
 
 T = TypeVar("T")
 
+_BUILT_ON = {
+    "dataset_snapshot": ("benchmark_suite",),
+    "router_checkpoint": ("dataset_snapshot",),
+    "benchmark_results": ("router_checkpoint", "benchmark_suite"),
+}
+"""What the inputs of a decision have to be built on, so that the results are those of the challenger named, which saw no holdout task."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -92,6 +99,21 @@ class _Reading:
             self._failed.setdefault(error.culprit, []).append(label)
             return None
 
+    def check_built_on(self, name: str, week: IsoWeek) -> None:
+        """Name a table as failed that was built on another generation of an input than lies there now."""
+        store = self.sources.store
+
+        def compare() -> None:
+            recorded = store.manifest(name, week)["inputs"]
+            for below in _BUILT_ON[name]:
+                label, of = (below, None) if below == "benchmark_suite" else (f"{below} {week}", week)
+                if store.generation(below, of) not in (None, recorded.get(label)):
+                    raise BadInput(
+                        f"{name} {week}", f"it was built on another {below}", f"run `memloop backfill {week}`"
+                    )
+
+        self.attempt(f"{name} {week}", compare)
+
     @property
     def failed(self) -> tuple[str, ...]:
         """Return what failed, with its cause; a cause that many share is told once."""
@@ -108,6 +130,9 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
     checkpoint = reading.table("router_checkpoint", week)
     results = reading.table("benchmark_results", week)
     samples = reading.attempt(f"dataset_snapshot {week}", lambda: read_samples(sources.store, week))
+    for name in _BUILT_ON:
+        if sources.store.is_readable(name, week):  # else it is named already
+            reading.check_built_on(name, week)
     challenger_version = checkpoint["version"][0].as_py() if checkpoint is not None and checkpoint.num_rows else None
     own_task_count = len(suite.tasks_of("holdout")) if suite and is_own(suite) else 0
     compared = Compared(None, None)
@@ -117,11 +142,16 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
         if champion and suite and results is not None and results.num_rows:
             compared, baselines = _compare(reading, week, suite, samples, results, champion)
         if champion and own_task_count < policy.required_task_count and policy.logged_weeks:
-            rules, training = policy.logged_rules, sources.training
             logged = reading.attempt(
                 "logged trials",
                 lambda: gather_trials(
-                    samples, week, champion, prices_usd=sources.prices_usd, training=training, rules=rules
+                    samples,
+                    week,
+                    champion,
+                    prices_usd=sources.prices_usd,
+                    training=sources.training,
+                    rules=policy.logged_rules,
+                    taught_until=_taught_until(version, sources.ledger),
                 ),
             )
             compared = replace(compared, logged=logged)
@@ -146,6 +176,12 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
     )
 
 
+def _taught_until(version: str, ledger: Ledger) -> IsoWeek | None:
+    """Return the last week that a champion learned from, the one that promoted it first; None for the built-in policy."""
+    weeks = [row.week for row in ledger.rows() if row.to_version == version != row.from_version]
+    return IsoWeek.parse(min(weeks)) if weeks and version != BUILT_IN else None
+
+
 def _compare(  # noqa: PLR0913, PLR0917  # everything that is scored of a week
     reading: _Reading, week: IsoWeek, suite: BenchmarkSuite, samples: pa.Table, results: pa.Table, champion: Router
 ) -> tuple[Compared, tuple[PolicyScores, ...]]:
@@ -157,12 +193,19 @@ def _compare(  # noqa: PLR0913, PLR0917  # everything that is scored of a week
     reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
     cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
     before = score_router(suite, champion, "champion", costs)
+    remembered = count_remembered(suite, champion)
     if not scored:
         return Compared(before, None, cost), ()
     challenger, shuffled, *baselines = scored
-    return Compared(before, challenger, cost, rivals_of(suite, challenger, shuffled, baselines, costs)), tuple(
-        baselines
-    )
+    rivals = rivals_of(suite, challenger, shuffled, baselines, costs)
+    return Compared(before, challenger, cost, rivals, remembered_count=remembered), tuple(baselines)
+
+
+def count_remembered(suite: BenchmarkSuite, router: Router) -> int:
+    """Return how many holdout tasks a router remembers, in the same words or nearly: it learned before they were held out."""
+    if router.memory is None:
+        return 0
+    return sum(router.memory.recall(task.prompt)[0] is not None for task in suite.tasks_of("holdout"))
 
 
 def _look_number(
@@ -170,7 +213,8 @@ def _look_number(
 ) -> int:
     """Return the how-manieth look at this challenger against this champion it is, by the weeks right before.
 
-    A look is new where the benchmark is another one: the same tasks again would say the same again. What was counted is an input.
+    A look is new where the benchmark is another one: the same tasks again would say the same again. A week that compared nothing
+    (skipped, without a benchmark, failed) was no look. What was counted is an input.
     """
     if challenger is None or suite is None:
         return 1
@@ -181,7 +225,8 @@ def _look_number(
         if (row["champion_before"], row["challenger"]) != (champion, challenger):
             break
         reading.inputs |= store.input_of("promotion_decision", before)
-        seen.add(row["suite_fingerprint"])
+        if row["task_count"] is not None and row["reward_delta_lower"] is not None:  # compared, and not by logs
+            seen.add(row["suite_fingerprint"])
         before = before.shift(-1)
     return len(seen)
 

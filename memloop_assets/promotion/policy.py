@@ -122,8 +122,10 @@ class PromotionPolicy:
                 wanted = "a whole number" if name in whole else "a number"
                 raise BadSettings(f"[promotion] {name}", f"it is {value!r}", f"give {wanted} from {low:g} to {high:g}")
         for name, known in (("vetoes_off", VETOES), ("veto_baselines", BASELINE_POLICIES)):
-            given = tuple(getattr(self, name))
-            object.__setattr__(self, name, given)  # Dagster hands in a list
+            given = getattr(self, name)
+            if not isinstance(given, list | tuple):
+                raise BadSettings(f"[promotion] {name}", f"it is {given!r}", f'give a list, as ["{known[0]}"]')
+            object.__setattr__(self, name, tuple(given))  # Dagster hands in a list
             unknown = [one for one in given if one not in known]
             if unknown:
                 fix = f"name some of {', '.join(known)}"
@@ -191,6 +193,9 @@ class PromotionPolicy:
             cost_weight=self.cost_weight,
             reward_margin=self.reward_margin,
             confidence=self.confidence,
+            min_reward_delta=self.min_reward_delta,
+            max_error_rate_increase=self.max_error_rate_increase,
+            max_latency_increase_ms=self.max_latency_increase_ms,
         )
 
     def _veto_rules(self, reference_cost_usd: float | None) -> VetoRules:
@@ -264,8 +269,9 @@ class PromotionPolicy:
             return PromotionDecision("hold", (f"{used}: another look would err too often.", *measured), metrics)
         if utility.lower > ROUNDING and reward.lower > ROUNDING - self.reward_margin:
             return PromotionDecision("promote", measured, metrics)
-        needed = self._needed(reward, rewards, utility, utilities)
-        ending = f"About {needed:,} tasks would decide a difference of this size four times in five."
+        needed = self._needed(reward, rewards, utility, utilities, sure)
+        again = f" at look {look} of {self.planned_looks}" if self.planned_looks > 1 else ""
+        ending = f"About {needed:,} tasks would decide a difference of this size four times in five{again}."
         metrics["needed_task_count"] = needed
         return PromotionDecision("hold", ("Not enough evidence.", *measured, ending), metrics)
 
@@ -320,7 +326,12 @@ class PromotionPolicy:
         return found
 
     def _needed(
-        self, reward: Interval, rewards: NDArray[np.float64], utility: Interval, utilities: NDArray[np.float64]
+        self,
+        reward: Interval,
+        rewards: NDArray[np.float64],
+        utility: Interval,
+        utilities: NDArray[np.float64],
+        sure: float,
     ) -> int:
         """Return how many tasks would lift the bounds that fell short, were means and variances to stay as they are."""
         wanted = [rewards.size + 1]
@@ -329,7 +340,7 @@ class PromotionPolicy:
             (reward.lower <= ROUNDING - self.reward_margin, reward.mean + self.reward_margin, rewards),
         ):
             if is_short:
-                wanted.append(tasks_needed(mean, float(differences.var(ddof=1)), confidence=self.confidence) or 0)
+                wanted.append(tasks_needed(mean, float(differences.var(ddof=1)), confidence=sure) or 0)
         return max(wanted)
 
 

@@ -22,6 +22,12 @@ def in_percent(value: float | None) -> str:
     return "an unknown share" if value is None else f"{round(100 * value) + 0.0:+.0f} %".replace("+0 ", "0 ")
 
 
+def in_confidence(value: float) -> str:
+    """Write a confidence: ``at 95 % confidence``; one that only rounds to 100 % is not called so."""
+    rounded = f"{100 * value:g}"
+    return "at over 99.9999 % confidence" if rounded == "100" else f"at {rounded} % confidence"
+
+
 def listed(names: Sequence[str]) -> str:
     """Name the first four of some things and count the others."""
     more = len(names) - _NAMED
@@ -30,7 +36,7 @@ def listed(names: Sequence[str]) -> str:
 
 def findings(metrics: Metrics, *, confidence: float, cost_weight: float, reward_margin: float) -> tuple[str, ...]:
     """Return what a paired comparison measured, and what was needed, as three sentences."""
-    sure = f"at {100 * confidence:g} % confidence"
+    sure = in_confidence(confidence)
     reward, reward_lower = in_points(metrics["reward_delta"]), in_points(metrics["reward_delta_lower"])
     utility, utility_lower = in_points(metrics["utility_delta"]), in_points(metrics["utility_delta_lower"])
     needed = in_points(-reward_margin)

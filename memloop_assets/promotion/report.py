@@ -156,9 +156,11 @@ def _measured_table(report: Mapping[str, Any]) -> str:
 
 
 def _findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Return what else the challenger was held against; a veto is marked."""
+    """Return what else the challenger was held against; a veto is marked, and so is what could not be compared."""
     rows = [
-        f"| {'**veto**' if one['is_against'] else 'passed'} | {one['name']} | {one['sentence']} |" for one in findings
+        f"| {'**veto**' if one['is_against'] else 'not tested' if one['mean'] is None else 'passed'} "
+        f"| {one['name']} | {one['sentence']} |"
+        for one in findings
     ]
     return "\n".join(["## Other tests", "", "| | held against | |", "|---|---|---|", *rows]) if rows else ""
 

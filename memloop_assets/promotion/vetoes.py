@@ -25,8 +25,10 @@ _CONTROLS = {
 VETO_BASELINES = ("best-single-arm", "cheapest-arm")
 VETOES = ("baseline", "chance", "calibration", "stratum", "shuffled")
 _NORMAL = NormalDist()
-_FEWEST_TASKS = 2
+_FEWEST_TASKS = 30
+_ROUNDING = 1e-9
 _POWER = 0.8
+_UNKNOWN = f"outcomes and costs of both are known on fewer than {_FEWEST_TASKS} tasks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,39 +102,44 @@ def _beside_baseline(challenger: PolicyScores, baseline: PolicyScores, rules: Ve
         return Finding(
             name,
             is_against=False,
-            sentence=f"{baseline.policy} could not be compared: its outcomes or costs are not known.",
+            sentence=f"{baseline.policy} could not be compared: {_UNKNOWN}.",
         )
-    is_worse = found.upper < 0.0
+    is_worse = found.upper < -_ROUNDING
     verdict = "significantly worse" if is_worse else "not significantly worse"
     verdict += "" if may_veto else " (shown, no veto)"
     interval = f"{in_points(found.mean)} [{in_points(found.lower)}, {in_points(found.upper)}]"
-    sentence = f"Net of cost {interval} against {baseline.policy}: {verdict}."
+    sentence = f"Net of cost {interval} against {baseline.policy}{_partly(found, challenger)}: {verdict}."
     return _finding(name, is_worse and may_veto, sentence, found)
 
 
 def _above_control(name: str, challenger: PolicyScores, control: PolicyScores, rules: VetoRules) -> Finding:
     found = _utility_over(control, challenger, rules.control_confidence, rules)
     if found is None:
-        sentence = f"It could not be held against {_CONTROLS[name]}: outcomes or costs are not known."
+        sentence = f"It could not be held against {_CONTROLS[name]}: {_UNKNOWN}."
         return Finding(name, is_against=False, sentence=sentence)
-    is_against = found.lower <= 0.0
+    is_against = found.lower <= _ROUNDING
     verdict = "not shown to be better" if is_against else "better"
     sure = f"at {100 * rules.control_confidence:g} % confidence more than {in_points(found.lower)}"
-    sentence = f"Net of cost {in_points(found.mean)} against {_CONTROLS[name]}, {sure}: {verdict}."
+    against = f"{_CONTROLS[name]}{_partly(found, challenger)}"
+    sentence = f"Net of cost {in_points(found.mean)} against {against}, {sure}: {verdict}."
     return _finding(name, is_against, sentence, found)
 
 
 def _utility_over(
     rival: PolicyScores, challenger: PolicyScores, confidence: float, rules: VetoRules
 ) -> Interval | None:
-    """Return the interval of challenger minus rival in utility; None where too little is known of both."""
-    pairs = PairedScores.of(rival, challenger)
-    if pairs.count < _FEWEST_TASKS:
-        return None
-    deltas = utility_deltas(pairs, rules.cost_weight, rules.reference_cost_usd)
-    if not np.isfinite(deltas).all():
+    """Return the interval of challenger minus rival in utility over the tasks on which both are known; None where these are too few."""
+    deltas = utility_deltas(PairedScores.of(rival, challenger), rules.cost_weight, rules.reference_cost_usd)
+    deltas = deltas[np.isfinite(deltas)]
+    if deltas.size < _FEWEST_TASKS:
         return None
     return paired_bootstrap(deltas, confidence=confidence, resamples=rules.resamples, seed=rules.seed)
+
+
+def _partly(found: Interval, challenger: PolicyScores) -> str:
+    """Return on how many of the tasks a rival was compared, nothing where it was on all of them."""
+    count = len(challenger.task_ids)
+    return "" if found.n == count else f" on {found.n:,} of {count:,} tasks"
 
 
 def _calibration(champion: PolicyScores, challenger: PolicyScores, rules: VetoRules) -> list[Finding]:
@@ -183,8 +190,8 @@ def _stratum(name: str, deltas: NDArray[np.float64], count: int, is_against: boo
 def _p_value(deltas: NDArray[np.float64], margin: float) -> float:
     """Return the one-sided p-value of a mean change that is not below -margin (normal approximation)."""
     mean, error = float(deltas.mean()), float(deltas.std(ddof=1)) / math.sqrt(deltas.size)
-    if error == 0.0:
-        return 0.0 if mean < -margin else 1.0
+    if error < _ROUNDING:
+        return 0.0 if mean < -margin - _ROUNDING else 1.0
     return _NORMAL.cdf((mean + margin) / error)
 
 

@@ -52,8 +52,8 @@ class Compared:
     """What the policy compares; scores and rivals are None where they cannot be had.
 
     ``reference_cost_usd``: mean cost of the reference arm on the tasks. ``look``: the how-manieth look at this challenger it is.
-    ``logged``: live trials to decide by where the benchmark cannot carry the decision, or why there are none; None where they were
-    not asked for.
+    ``remembered_count``: holdout tasks that the champion learned from, before they were held out. ``logged``: live trials to
+    decide by where the benchmark cannot carry the decision, or why there are none; None where they were not asked for.
     """
 
     champion: PolicyScores | None
@@ -61,6 +61,7 @@ class Compared:
     reference_cost_usd: float | None = None
     rivals: Rivals | None = None
     look: int = 1
+    remembered_count: int = 0
     logged: LoggedTrialsOfWeeks | str | None = None
 
 
@@ -95,7 +96,20 @@ def decide_week(evidence: WeekEvidence, policy: PromotionPolicy, compared: Compa
     decision = policy.evaluate(
         champion, challenger, compared.reference_cost_usd, rivals=compared.rivals, look=compared.look
     )
-    return replace(decision, metrics=counts | dict(decision.metrics))
+    counts["champion_remembered_count"] = compared.remembered_count
+    return replace(
+        decision,
+        reasons=(*decision.reasons, *_advantage_of_champion(evidence, compared.remembered_count)),
+        metrics=counts | dict(decision.metrics),
+    )
+
+
+def _advantage_of_champion(evidence: WeekEvidence, remembered: int) -> tuple[str, ...]:
+    """Return what speaks for a champion that learned from holdout tasks before there was this benchmark."""
+    if not remembered:
+        return ()
+    held = f"{remembered:,} of the {evidence.holdout_task_count:,} holdout tasks"
+    return (f"The champion remembers {held}: it learned before they were held out, which speaks for it here.",)
 
 
 def _obstacle_before_learning(evidence: WeekEvidence) -> tuple[Outcome, str] | None:

@@ -16,6 +16,7 @@ from memloop_assets.promotion.evidence import Gathered, Sources, gather_week
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.tables import decision_row
 from memloop_assets.promotion.week_rules import decide_week
+from memloop_assets.routing.versions import Ledger
 from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
@@ -94,8 +95,8 @@ def record_first_decision(decided: DecidedWeek, sources: Sources, evidence_hash:
     return "Recorded in the ledger."
 
 
-def draw_history(store: Store, weeks: list[IsoWeek]) -> bytes | None:
-    """Return the benchmark reward of champion and challenger over weeks, promotions marked; None without a decision."""
+def draw_history(store: Store, weeks: list[IsoWeek], ledger: Ledger) -> bytes | None:
+    """Return the benchmark reward of champion and challenger over weeks, marked where the ledger promoted; None without a decision."""
     rows = [store.read("promotion_decision", week).to_pylist()[0] for week in weeks]
     if not rows:
         return None
@@ -103,11 +104,13 @@ def draw_history(store: Store, weeks: list[IsoWeek]) -> bytes | None:
     lines = {
         name: [math.nan if row[column] is None else row[column] for row in rows] for name, column in columns.items()
     }
-    promoted = [str(row["week"]) for row in rows if row["outcome"] == "promote"]
+    promoted = {
+        row.week for row in ledger.rows() if row.action == "promote"
+    }  # a replay that would promote moves nothing
     return draw_lines(
         lines,
         [str(row["week"]) for row in rows],
         title="Reward on the benchmark; dotted: promoted",
         y_label="mean reward",
-        marks=promoted,
+        marks=[str(week) for week in weeks if str(week) in promoted],
     )

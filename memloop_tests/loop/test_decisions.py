@@ -86,8 +86,8 @@ def test_a_rejected_week_that_would_be_promoted_now_promotes_nobody(tmp_path: Pa
     rejected = IsoWeek.parse(home.ledger.rows()[-1].week)
     assert home.ledger.rows()[-1].action == "reject"
     before = champion_of(home)
-    lenient = {"cost_weight": 100.0, "reward_margin": 1.0, "min_reward_delta": -1.0, "vetoes_off": list(VETOES)}
-    said = decided_again(tmp_path / "home", rejected, **lenient)
+    lenient = {"cost_weight": 100.0, "reward_margin": 1.0, "min_reward_delta": -1.0, "max_error_rate_increase": 1.0}
+    said = decided_again(tmp_path / "home", rejected, confidence=0.8, vetoes_off=list(VETOES), **lenient)
     assert said.startswith("promote: The first decision stands: reject.")
     assert run_weeks_through_dagster(tmp_path / "home", rejected, assets=["champion"]).success
     assert champion_of(home) == before

@@ -47,11 +47,13 @@ def test_a_better_and_cheaper_arm_is_promoted_by_logs_that_explore() -> None:
     assert decision.outcome == "promote"
     assert decision.metrics["utility_delta"] == pytest.approx(0.1 + 0.08, abs=0.05)
     assert "doubly robust; the recipe fitted without them" in decision.reasons[0]
+    assert decision.metrics["error_rate_increase"] == pytest.approx(-decision.metrics["reward_delta"])
 
 
 def test_a_worse_arm_is_rejected_and_an_unclear_one_is_held_with_the_number_that_would_decide() -> None:
     worse = decide(logs(2000, -0.2))
-    assert (worse.outcome, worse.reasons[0]) == ("reject", "Too much reward is lost.")
+    assert worse.outcome == "reject"
+    assert "at least -3.0 points is required" in worse.reasons[0]
     unclear = decide(logs(400, -0.02))
     assert unclear.outcome == "hold"
     assert unclear.metrics["needed_task_count"] > 400
@@ -147,3 +149,72 @@ def test_a_week_without_a_benchmark_is_decided_by_its_logs_and_says_both() -> No
     held = decide_week(evidence, PromotionPolicy(), Compared(None, None, logged="There are no trials."))
     assert (held.outcome, held.reasons[1]) == ("hold", "There are no trials.")
     assert decide_week(evidence, PromotionPolicy(), Compared(None, None)).outcome == "hold"
+
+
+def test_the_thresholds_of_the_policy_stand_above_logs_too() -> None:
+    found = logs(2000, 0.1)
+    wanted = PromotionPolicy(min_reward_delta=0.3).logged_rules
+    assert "at least +30.0 points is required" in decide_from_logs(found, wanted).reasons[0]
+    latencies = np.where(np.array(found.trials.served) == "small", 900.0, 100.0)
+    slow = replace(found, trials=replace(found.trials, latencies_ms=latencies))
+    limit = PromotionPolicy(max_latency_increase_ms=500.0).logged_rules
+    rejected = decide_from_logs(slow, limit)
+    assert (rejected.outcome, rejected.accepted) == ("reject", False)
+    assert "Latency rises by 800 ms; the limit is 500 ms." in rejected.reasons
+    unknown = decide_from_logs(found, limit)
+    assert unknown.outcome == "hold"
+    assert "max_latency_increase_ms cannot be checked" in unknown.reasons[0]
+    assert decide_from_logs(slow, PromotionPolicy(max_latency_increase_ms=900.0).logged_rules).outcome == "promote"
+
+
+def test_a_gain_in_reward_may_not_hide_that_more_tasks_fail() -> None:
+    found = logs(2000, 0.0)
+    is_small = np.array(found.trials.served) == "small"
+    drawn = np.random.default_rng(5).random(2000)
+    rewards = np.where(is_small, np.where(drawn < 0.8, 1.0, 0.0), 0.6)
+    decision = decide(replace(found, trials=replace(found.trials, rewards=rewards)))
+    assert decision.metrics["reward_delta"] > 0.1
+    assert decision.outcome == "reject"
+    assert "The share of failed tasks (reward below 0.5)" in decision.reasons[0]
+
+
+def with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.float64()))
+
+
+def test_failures_without_a_logged_cost_are_not_dropped() -> None:
+    table = samples(6)
+    arms, rewards = table["arm"].to_pylist(), table["reward"].to_pylist()
+    unpriced = [None if reward == 0.0 else PRICES[arm] for arm, reward in zip(arms, rewards, strict=True)]
+    found, whole = gather(with_column(table, "cost_usd", unpriced)), gather(table)
+    assert isinstance(found, LoggedTrialsOfWeeks)
+    assert isinstance(whole, LoggedTrialsOfWeeks)
+    assert (len(found.trials.served), found.dropped_count) == (240, 0)
+    assert decide(found).metrics["reward_delta"] == decide(whole).metrics["reward_delta"]
+    assert np.array_equal(found.trials.costs_usd, whole.trials.costs_usd)
+
+
+def test_what_is_left_out_is_said() -> None:
+    assert (
+        "; 7 more, without a propensity or a cost, are left out"
+        in decide(replace(logs(2000, 0.1), dropped_count=7)).reasons[0]
+    )
+
+
+def test_a_champion_is_not_judged_on_the_weeks_that_it_learned_from() -> None:
+    champion = single_arm_router("large", PRICES)
+    taught = WEEK.shift(-2)
+    found = gather_trials(
+        samples(6), WEEK, champion, prices_usd=PRICES, training=TrainingSettings(), rules=RULES, taught_until=taught
+    )
+    assert isinstance(found, LoggedTrialsOfWeeks)
+    assert (found.first_week, len(found.trials.served)) == (WEEK.shift(-1), 120)
+
+
+def test_a_twin_that_learned_from_a_handful_speaks_for_no_challenger() -> None:
+    few = samples(6)
+    older = [row for row, week in enumerate(few["week"].to_pylist()) if week < str(WEEK.shift(-3))]
+    recent = [row for row in range(few.num_rows) if row not in set(older)]
+    told = gather(few.take([*recent, *older[:10]]))
+    assert isinstance(told, str)
+    assert "Only 10 trials were logged before" in told

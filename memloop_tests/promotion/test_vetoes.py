@@ -144,6 +144,9 @@ def test_a_veto_can_be_switched_off_by_name_and_by_no_other() -> None:
     assert judge(chance=scores("chance", AFTER), policy=off).outcome == "promote"
     with pytest.raises(BadSettings, match="'luck' is not known"):
         PromotionPolicy(vetoes_off=("luck",))
+    for value in ("chance", 5):
+        with pytest.raises(BadSettings, match="give a list"):
+            PromotionPolicy(vetoes_off=value)  # type: ignore[arg-type]  # what a settings file may hold
 
 
 def test_a_challenger_looked_at_again_must_be_surer_and_only_as_often_as_planned() -> None:

@@ -10,9 +10,11 @@ from memloop_assets.errors import LedgerConflict
 from memloop_assets.home import Home
 from memloop_assets.promotion.evidence import Sources
 from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.tables import PROMOTION_DECISION
 from memloop_assets.promotion.weekly import DecidedWeek, decide, draw_history, record_first_decision
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.status import WEEKLY_TABLES
+from memloop_assets.store import Provenance
 from memloop_assets.weeks import IsoWeek, weeks_between
 from memloop_tests.scenario import FIRST, LAST_RUN, LONG_AFTER, finished_home, run_weeks_through_dagster
 
@@ -104,5 +106,13 @@ def test_a_decision_is_drawn_where_something_was_scored(tmp_path: Path) -> None:
 
 def test_the_history_is_drawn_once_there_is_a_decision(tmp_path: Path) -> None:
     home = finished_home(tmp_path / "home")
-    assert draw_history(home.store, []) is None
-    assert (draw_history(home.store, list(weeks_between(FIRST, LAST_RUN))) or b"").startswith(PNG)
+    weeks = list(weeks_between(FIRST, LAST_RUN))
+    assert draw_history(home.store, [], home.ledger) is None
+    drawn = draw_history(home.store, weeks, home.ledger)
+    assert (drawn or b"").startswith(PNG)
+    # A replay that would promote now is no promotion: the first decision stands.
+    standing = next(row for row in home.ledger.rows() if row.action != "promote")
+    (row,) = home.store.read("promotion_decision", IsoWeek.parse(standing.week)).to_pylist()
+    changed = PROMOTION_DECISION.table([{**row, "outcome": "promote"}])
+    home.store.publish(PROMOTION_DECISION, IsoWeek.parse(standing.week), changed, Provenance())
+    assert draw_history(home.store, weeks, home.ledger) == drawn
