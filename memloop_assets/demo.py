@@ -3,9 +3,11 @@
 The simulated world knows what every arm is truly worth; the loop sees only the logs and the benchmark table.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 
 from memloop_assets.benchmarks.long_table import import_long_table
 from memloop_assets.benchmarks.suite import save_suite
@@ -86,7 +88,9 @@ def _settings_text(first: IsoWeek) -> str:
 
 def _print_story(home: Home, world: World) -> None:
     print("            the gate                                         true reward and cost per 1,000 calls")
-    print("week      outcome  utility difference [bound]   champion after    reward    USD    best single arm")
+    print(
+        "week      outcome  utility difference [bound]   champion after    reward    USD    best single arm                why"
+    )
     for week in world.weeks:
         row = home.store.read("promotion_decision", week).to_pylist()[0]
         best_arm, best = best_single_arm_performance(world, week)
@@ -95,7 +99,8 @@ def _print_story(home: Home, world: World) -> None:
         interval = f"{delta:+.3f} [{lower:+.3f}]" if delta is not None and lower is not None else "-"
         print(
             f"{week}  {row['outcome']:<7}  {interval:<27}  {row['champion_after']:<16}  "
-            f"{truth.reward:.3f}  {1000 * truth.cost_usd:6.3f}    {best.reward:.3f} at {1000 * best.cost_usd:.3f} ({best_arm})"
+            f"{truth.reward:.3f}  {1000 * truth.cost_usd:6.3f}    {best.reward:.3f} at {1000 * best.cost_usd:.3f} ({best_arm})  "
+            f"{shorten(json.loads(row['reasons_json'])[0], 72, placeholder=' …')}"
         )
     oracle = oracle_performance(world, week)
     kept, cost = truth.reward / best.reward, truth.cost_usd / best.cost_usd

@@ -15,7 +15,7 @@ from memloop_assets.promotion.audit import audit_week
 from memloop_assets.promotion.champion import publish_champion
 from memloop_assets.promotion.evidence import Sources
 from memloop_assets.promotion.policy import PromotionPolicy
-from memloop_assets.promotion.report import report_facts, report_page, report_row
+from memloop_assets.promotion.report import report_facts, report_page, report_row, report_summary
 from memloop_assets.promotion.tables import PROMOTION_DECISION, TRAINING_REPORT
 from memloop_assets.promotion.weekly import decide, draw_history, record_first_decision
 from memloop_assets.routing.training import TrainingSettings
@@ -190,6 +190,7 @@ def _record(
         "report_id": report["id"],
         "dry_run": is_dry_run,
         **known({name: report[name] for name in numbers}),
+        "summary": dg.MetadataValue.md(report_summary(report)),
         "report": dg.MetadataValue.md(report_page(report)),
     }
 

@@ -86,8 +86,8 @@ def gather_trials(  # noqa: PLR0913  # the samples, a router and its past, three
     usable = recent.filter(pc.and_(is_usable, pc.greater(recent["propensity"], 0.0)))
     if usable.num_rows < FEWEST_TRIALS:
         return (
-            f"Of {recent.num_rows:,} logged trials since {first} only {usable.num_rows:,} tell with which propensity their arm was "
-            f"chosen and what it cost; logs decide from {FEWEST_TRIALS} on."
+            f"{usable.num_rows:,} of {recent.num_rows:,} logged trials since {first} tell with which propensity their arm was chosen "
+            f"and what it cost; logs decide from {FEWEST_TRIALS} such trials on."
         )
     if older.num_rows < FEWEST_TRIALS:
         return (

@@ -5,6 +5,7 @@ counting attempts and keeping files (``attempts``), deciding (``policy``).
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ _READING = (
     "of the reward."
 )
 _SHOWN_IDS = 5
+_SHOWN_AT_ONCE = 900  # characters: from 1,000 on Dagster hides Markdown behind a click
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,15 @@ def report_page(report: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def report_summary(report: Mapping[str, Any]) -> str:
+    """Return the beginning of a report, short enough for the UI to show it without a click: what happened, and why."""
+    told = [_MEANING[report["outcome"]], *(f"- {reason}" for reason in report["reasons"])]
+    shown = [line for place, line in enumerate(told) if len("\n".join(told[: place + 1])) < _SHOWN_AT_ONCE]
+    left = len(told) - len(shown)
+    more = [f"- and {left} more: see the report"] if left else []
+    return "\n".join([shown[0], "", *shown[1:], *more])
+
+
 def _versions_line(report: Mapping[str, Any]) -> str:
     return (
         f"champion before: `{report['champion_before']}`, after: `{report['champion_after']}`, "
@@ -180,8 +191,17 @@ def _sources_text(report: Mapping[str, Any]) -> str:
 
 
 def _lineage_table(lineage: Mapping[str, str]) -> str:
-    rows = [f"| {name} | `{generation}` |" for name, generation in lineage.items()]
-    return "\n".join(["| from | generation |", "|---|---|", *rows]) if rows else ""
+    """Return one row per table: its newest generation, and how many earlier weeks it rests on; all are in the JSON file."""
+    newest: dict[str, tuple[str, str]] = {}
+    counts = Counter(label.rpartition(" ")[0] or label for label in lineage)
+    for label, generation in sorted(lineage.items()):
+        newest[label.rpartition(" ")[0] or label] = (label, generation)
+    rows = [
+        f"| {label} | `{generation}` | {f'and {counts[name] - 1} other weeks' if counts[name] > 1 else ''} |"
+        for name, (label, generation) in newest.items()
+    ]
+    head = "| from | generation | |\n|---|---|---|"
+    return "\n".join([head, *rows, "", "Every generation stands in the report's JSON file."]) if rows else ""
 
 
 def _named(metrics: Mapping[str, Any], prefix: str) -> dict[str, Any]:
