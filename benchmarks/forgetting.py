@@ -126,9 +126,11 @@ def show(results: Sequence[dict[str, NDArray]]) -> None:
                     ("last router, all weeks", mean_interval(last)),
                 )
             )
-            kept = forgotten.mean() <= MOST_FORGOTTEN
-            verdict = f"forgets {'little' if kept else 'TOO MUCH'}, {'learns' if share >= LEAST_GAIN else 'LEARNS TOO LITTLE'}"
-            print(f"    {name:<14} {told}; {share:.0%} of the gain: {verdict}", flush=True)
+            line = f"    {name:<14} {told}; {share:.0%} of the gain"
+            if kind == "APGR":
+                forgets = "little" if forgotten.mean() <= MOST_FORGOTTEN else "TOO MUCH"
+                line += f": forgets {forgets}, learns {'enough' if share >= LEAST_GAIN else 'TOO LITTLE'}"
+            print(line, flush=True)
 
 
 def main() -> None:
