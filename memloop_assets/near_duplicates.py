@@ -9,6 +9,7 @@ The index is banded locality-sensitive hashing over MinHash signatures (Broder, 
 Where a crowd of texts shares long stretches, a bucket proposes its first 20 alone: cost stays linear, and such a pair may be missed.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ _BANDS, _ROWS = 16, 4
 _BUCKET = 20
 _LONGEST = 20_000  # characters of a text that are looked at
 _ESTIMATE_SLACK = 0.25  # an estimate over 64 hashes is off by more than this about once in a million pairs
+
+_SIZE_STEP = math.log(1.0 / SIMILARITY) * 1.05  # a little more than the greatest ratio of similar texts' sizes
 
 _NO_WORD = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"\d+")
@@ -54,7 +57,7 @@ class NearDuplicateIndex:
         self._shingles: list[NDArray[np.uint32]] = []
         self._signatures = np.zeros((64, _BANDS * _ROWS), dtype=np.uint32)
         self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(_BANDS)]
-        self._numbers: set[str] = set()
+        self._sizes: dict[str, set[int]] = {}
         for text in texts:
             self.add(sketch_text(text))
 
@@ -64,8 +67,16 @@ class NearDuplicateIndex:
 
     def find_similar(self, text: str) -> tuple[int | None, float]:
         """Return what ``find`` does, and the similarity of the two (0 where there is none)."""
-        plain = _plain(text)
-        return self._find(_sketch(plain)) if _numbers_in(plain) in self._numbers else (None, 0.0)
+        folded = _fold(text)
+        numbers = _numbers_in(folded)
+        sizes = self._sizes.get(numbers)
+        if sizes is None:
+            return None, 0.0
+        shingles = _shingle(folded)
+        size = _size_class(shingles)
+        if sizes.isdisjoint((size - 1, size, size + 1)):
+            return None, 0.0
+        return self._find(Sketch(shingles, _sign(shingles), numbers))
 
     def find_or_add(self, text: str) -> int | None:
         """Return what ``find`` does, and hold the text where that is None."""
@@ -77,7 +88,7 @@ class NearDuplicateIndex:
 
     def add(self, sketch: Sketch) -> None:
         """Hold one more text, known by its sketch."""
-        self._numbers.add(sketch.numbers)
+        self._sizes.setdefault(sketch.numbers, set()).add(_size_class(sketch.shingles))
         number = len(self._shingles)
         if number == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.zeros_like(self._signatures)])
@@ -119,18 +130,21 @@ def mark_near_duplicates(texts: Sequence[str]) -> list[int | None]:
 
 def sketch_text(text: str) -> Sketch:
     """Return what the index keeps of a text."""
-    return _sketch(_plain(text))
+    folded = _fold(text)
+    shingles = _shingle(folded)
+    return Sketch(shingles, _sign(shingles), _numbers_in(folded))
 
 
-def _plain(text: str) -> str:
-    return _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()).strip()
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()
 
 
-def _numbers_in(plain: str) -> str:
-    return " ".join(_NUMBER.findall(plain))
+def _numbers_in(folded: str) -> str:
+    return " ".join(_NUMBER.findall(folded))
 
 
-def _sketch(plain: str) -> Sketch:
+def _shingle(folded: str) -> NDArray[np.uint32]:
+    plain = _NO_WORD.sub(" ", folded).strip()
     codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     if codes.size < _SHINGLE:
         codes = np.pad(codes, (0, _SHINGLE - codes.size))
@@ -139,11 +153,18 @@ def _sketch(plain: str) -> Sketch:
     for place, power in enumerate(_POWERS):
         hashes += codes[place : place + count] * power
     shingles = np.sort((hashes >> np.uint64(32)).astype(np.uint32))
-    shingles = shingles[np.append(True, shingles[1:] != shingles[:-1])]  # np.unique takes five times as long
+    return shingles[np.append(True, shingles[1:] != shingles[:-1])]  # np.unique takes five times as long
+
+
+def _sign(shingles: NDArray[np.uint32]) -> NDArray[np.uint32]:
     hashed = np.multiply.outer(_FACTORS, shingles)
     hashed += _OFFSETS[:, np.newaxis]
-    signature = hashed.min(axis=1)  # along rows: several times faster than along columns
-    return Sketch(shingles, signature, _numbers_in(plain))
+    return hashed.min(axis=1)  # along rows: several times faster than along columns
+
+
+def _size_class(shingles: NDArray[np.uint32]) -> int:
+    """Return a number by which two sets of shingles differ by at most 1 where they may be similar."""
+    return int(math.log(shingles.size) / _SIZE_STEP)
 
 
 def _jaccard(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:

@@ -4,18 +4,15 @@ Ground floor and standard library only: training, serving, the leakage check and
 """
 
 import hashlib
-import re
 import unicodedata
 from typing import Literal
 
 Split = Literal["practice", "holdout"]
 
-_SPACES = re.compile(r"\s+")
-
 
 def normalise_task(text: str) -> str:
     """Return the text that identifies a task: NFKC, case folded, runs of white space made one, ends stripped."""
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text)).strip().casefold()
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
 
 
 def task_key(text: str) -> str:

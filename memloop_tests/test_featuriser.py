@@ -71,6 +71,31 @@ def test_an_empty_text_is_all_zero_and_unknown() -> None:
     assert found.hand.tolist() == [0.0] * len(HAND_NAMES)
 
 
+def test_a_pair_ends_where_its_text_ends_however_many_texts_are_asked_for_at_once() -> None:
+    featuriser = frozen(["sat dog", "the cat"])
+    found = featuriser.transform_all(["the cat sat", "", "dog"])
+    assert [len(one.indices) for one in found] == [4, 0, 1]
+
+
+@given(
+    texts=st.lists(TEXTS, max_size=8),
+    known=st.lists(TEXTS, min_size=1, max_size=3),
+    left_out=st.sets(st.integers(0, 40)),
+)
+def test_many_texts_at_once_get_the_same_bits_as_one_by_one(
+    texts: list[str], known: list[str], left_out: set[int]
+) -> None:
+    whole = frozen(known)
+    kept = [place for place in range(len(whole.terms)) if place not in left_out]  # pairs may outlive their words
+    terms = tuple(whole.terms[place] for place in kept)
+    featuriser = Featuriser(terms, whole.idf[kept], whole.hand_mean, whole.hand_scale)
+    texts = [*texts, *known, *texts] * 5  # more than one block
+    for found, text in zip(featuriser.transform_all(texts), texts, strict=True):
+        alone = featuriser.transform(text)
+        assert [part.tobytes() for part in found[:3]] == [part.tobytes() for part in alone[:3]]
+        assert found.known_ratio == alone.known_ratio
+
+
 def test_unseen_words_weigh_nothing() -> None:
     featuriser = frozen(["the cat sat", "the dog"])
     assert dense(featuriser, "quux").any() == np.False_

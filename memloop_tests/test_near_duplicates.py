@@ -68,3 +68,13 @@ def test_the_index_agrees_with_comparing_every_pair() -> None:
     true = [similarity(one, other) >= 0.8 for one in texts for other in texts]
     assert found == true
     assert 120 < sum(true) < 300
+
+
+@pytest.mark.parametrize("count", [4, 8, 12, 40, 100, 101, 250, 1_000])
+def test_texts_as_unlike_in_length_as_similar_ones_can_be_are_found_from_both_sides(count: int) -> None:
+    drawn = random.Random(2)  # noqa: S311  # it draws letters
+    longer = "".join(drawn.choices("abcdefghijklmnopqrstuvwxyz", k=count // 4 * 5 + 4))
+    shorter = longer[: count // 4 * 4 + 4]  # four fifths of the longer one's runs of five, all shared
+    assert NearDuplicateIndex([longer]).find_similar(shorter) == (0, 0.8)
+    assert NearDuplicateIndex([shorter]).find_similar(longer) == (0, 0.8)
+    assert NearDuplicateIndex([shorter[: len(shorter) // 2]]).find(longer) is None

@@ -72,7 +72,7 @@ def prepare_material(trials: Trials, featuriser: Featuriser, domains: tuple[str,
 
     texts = sorted(set(trials.texts))
     place_of = {text: place for place, text in enumerate(texts)}
-    found = [featuriser.transform(text) for text in texts]
+    found = featuriser.transform_all(texts)
     term_count = len(featuriser.terms)
     hand_places = term_count + np.arange(len(HAND_NAMES))
     columns = np.concatenate([part for one in found for part in (one.indices, hand_places)])
@@ -178,7 +178,7 @@ def grow_forest(material: Material, rows: NDArray[np.intp], arms: tuple[str, ...
     """
     places, columns = np.unique(material.text_places[rows]), np.searchsorted(np.array(arms), material.trials.arms[rows])
     texts = [material.texts[place] for place in places]
-    expected = np.array([linear.chances(one, None) for one in texts])
+    expected = linear.chance_table(texts, [None] * len(texts))
     surprise, tried = _tally(material, rows, places, columns, expected)
     known = expected + np.divide(surprise, tried, out=np.zeros_like(expected), where=tried > 0.0)
     at = np.searchsorted(places, material.text_places[rows])
@@ -207,16 +207,11 @@ def calibrate_arms(
     for place, arm in enumerate(arms):
         own = rows[trials.arms[rows] == arm]
         texts = [material.texts[text] for text in material.text_places[own]]
-        predicted = np.array(
-            [linear.chances(one, trials.domains[row])[place] for row, one in zip(own, texts, strict=True)]
-        )
-        if forest is not None and texts:
-            predicted = 0.5 * (predicted + forest.value_table(texts)[:, place])
-        settled = [
-            linear.settle(np.full(len(arms), one), trials.domains[row])[place]
-            for row, one in zip(own, predicted, strict=True)
-        ]
-        predicted = np.array(settled)
+        domains = [trials.domains[row] for row in own]
+        chances = linear.chance_table(texts, domains)
+        if forest is not None:
+            chances = 0.5 * (chances + forest.value_table(texts))
+        predicted = linear.settle_table(chances, domains)[:, place]
         slopes[place], shifts[place] = fit_calibration(predicted, trials.rewards[own], trials.weights[own])
     return slopes, shifts
 

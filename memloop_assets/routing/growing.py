@@ -55,7 +55,7 @@ def grow_trees(
         TREE_COUNT, min_samples_leaf=LEAF_TASKS, max_depth=DEPTH, max_features=_INPUT_SHARE, random_state=_SEED
     )
     with threadpool_limits(1):
-        grown.fit(inputs, rewards, sample_weight=weights)
+        grown.fit(inputs, rewards if rewards.shape[1] > 1 else rewards.ravel(), sample_weight=weights)
     return _lay_out(directions, [one.tree_ for one in grown.estimators_], rewards.shape[1])
 
 

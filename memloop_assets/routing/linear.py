@@ -3,6 +3,7 @@
 Here belong its arrays and how they are served. Not here: fitting (``logistic.py``). numpy and the standard library only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,11 +51,23 @@ class Linear:
 
     def chances(self, features: Features, domain: str | None) -> NDArray[np.float64]:
         """Return the expected reward per arm, (arms,), in (0, 1)."""
+        return self._squash(self._scores(features, domain))
+
+    def chance_table(self, features: Sequence[Features], domains: Sequence[str | None]) -> NDArray[np.float64]:
+        """Return ``chances`` of many texts, (texts, arms): the same numbers to the last bit."""
+        scores = [self._scores(one, domain) for one, domain in zip(features, domains, strict=True)]
+        return self._squash(np.array(scores).reshape(len(scores), self.intercepts.size))
+
+    def _scores(self, features: Features, domain: str | None) -> NDArray[np.float64]:
         scores = self.intercepts + features.hand @ self.hand_weights
         scores += features.values @ self.term_weights[features.indices]
         place = self._domain_places.get(domain) if domain is not None else None
         if place is not None:
             scores += self.domain_weights[place]
+        return scores
+
+    @staticmethod
+    def _squash(scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return sigmoid(np.minimum(np.maximum(scores, -_FAR), _FAR))
 
     def settle(self, chances: NDArray[np.float64], domain: str | None) -> NDArray[np.float64]:
@@ -63,6 +76,16 @@ class Linear:
         if place is None:
             return chances
         return np.asarray(chances + self.domain_shares[place] * (self.domain_means[place] - chances))
+
+    def settle_table(self, chances: NDArray[np.float64], domains: Sequence[str | None]) -> NDArray[np.float64]:
+        """Return ``settle`` of many predictions, (texts, arms): the same numbers to the last bit."""
+        places = np.array(
+            [-1 if domain is None else self._domain_places.get(domain, -1) for domain in domains], np.intp
+        )
+        known = np.flatnonzero(places >= 0)
+        at, settled = places[known], chances.copy()
+        settled[known] += self.domain_shares[at] * (self.domain_means[at] - chances[known])
+        return settled
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays by their names in a checkpoint."""

@@ -50,7 +50,7 @@ def add_arm(
 
     forest = router.forest
     if forest is not None:
-        expected = np.array([alone.chances(one, None)[0] for one in material.texts])
+        expected = alone.chance_table(material.texts, [None] * len(material.texts))[:, 0]
         leaf_values = join(forest.leaf_values, arm_leaves(material, own, forest, expected)[:, 0])
         forest = replace(forest, leaf_values=leaf_values)
     memory = router.memory

@@ -126,8 +126,7 @@ class Router:
     def predict_rewards(self, text: str, domain: str | None = None) -> NDArray[np.float64]:
         """Return the predicted reward of each arm, shape (arms,), in [0, 1]; ``domain`` is the logged kind of task."""
         features = self.featuriser.transform(text)
-        values = None if self.forest is None else self.forest.values(features)
-        return self._remember(text, self._predict(features, domain, values))[0]
+        return self._remember(text, self._predict(features, domain))[0]
 
     def predict_reward_table(
         self, texts: Sequence[str], domains: Sequence[str | None] | None = None
@@ -136,13 +135,13 @@ class Router:
 
         ``domains`` has one entry per text; without it no domain is known.
         """
-        found = [self.featuriser.transform(text) for text in texts]
-        forest = None if self.forest is None else self.forest.value_table(found)
-        table = np.empty((len(found), len(self.arms)))
-        for row, features in enumerate(found):
-            domain = None if domains is None else domains[row]
-            predicted = self._predict(features, domain, None if forest is None else forest[row])
-            table[row] = self._remember(texts[row], predicted)[0]
+        found = self.featuriser.transform_all(texts)
+        known = [None] * len(found) if domains is None else domains
+        linear = self.linear.chance_table(found, known)
+        chances = linear if self.forest is None else 0.5 * (linear + self.forest.value_table(found))
+        table = self._calibrate(self.linear.settle_table(chances, known))
+        for row, text in enumerate(texts):
+            table[row] = self._remember(text, table[row])[0]
         return table
 
     def choose(
@@ -159,7 +158,7 @@ class Router:
             raise BadInput("choice", f"draw is {draw}", "draw a number from [0, 1), as random.random() does")
         places = self._allowed_places(arms)
         features = self.featuriser.transform(text)
-        predicted = self._predict(features, domain, None if self.forest is None else self.forest.values(features))
+        predicted = self._predict(features, domain)
         rewards, left = self._remember(text, predicted)
         prospects = self._prospects(rewards, features, left)
         reference = prospects[self._places[self.rule.reference_arm]]
@@ -208,13 +207,12 @@ class Router:
             **given,
         )
 
-    def _predict(
-        self, features: Features, domain: str | None, forest: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
-        chances = self.linear.chances(features, domain)
-        if forest is not None:
-            chances = 0.5 * (chances + forest)
-        chances = self.linear.settle(chances, domain)
+    def _predict(self, features: Features, domain: str | None) -> NDArray[np.float64]:
+        linear = self.linear.chances(features, domain)
+        chances = linear if self.forest is None else 0.5 * (linear + self.forest.values(features))
+        return self._calibrate(self.linear.settle(chances, domain))
+
+    def _calibrate(self, chances: NDArray[np.float64]) -> NDArray[np.float64]:
         return sigmoid(self.slopes * logit(chances) + self.shifts) if self._is_calibrated else chances
 
     def _remember(

@@ -23,6 +23,7 @@ GROUND = {
     "featuriser",
     "migrations",
     "near_duplicates",
+    "number_table",
     "paths",
     "pictures",
     "settings",
@@ -62,7 +63,8 @@ CLIENT_ROOM_MODULES = {
     f"{PACKAGE}.routing.{name}" for name in ("router", "choosing", "linear", "forest", "task_memory", "checkpoint")
 }
 CLIENT_SIDE = (
-    *(f"{PACKAGE}.{name}" for name in ("client", "errors", "featuriser", "near_duplicates", "tasks", "weeks")),
+    *(f"{PACKAGE}.{name}" for name in ("client", "errors", "featuriser", "near_duplicates", "number_table")),
+    *(f"{PACKAGE}.{name}" for name in ("tasks", "weeks")),
     *CLIENT_ROOM_MODULES,
 )
 

@@ -93,6 +93,17 @@ def test_a_leaf_without_tasks_says_what_is_expected_on_average(monkeypatch: pyte
     assert filled[empty, 0] == pytest.approx(0.5)
 
 
+def test_the_logs_of_one_arm_grow_a_forest_too_without_a_warning() -> None:
+    texts = ["the cat sat", "the dog sat", "a cat", "a dog"] * 5
+    featuriser = frozen(texts)
+    features = featuriser.transform_all(texts)
+    rewards = np.array([float("cat" in text) for text in texts])[:, np.newaxis]
+    directions = np.eye(len(featuriser.terms), dtype=np.float32)
+    forest = grow_trees(directions, features, rewards, np.ones(len(texts)))
+    found = forest.value_table(features)
+    assert found[rewards == 1.0].min() > found[rewards == 0.0].max()
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -142,6 +142,9 @@ def test_what_arms_earned_in_a_domain_takes_its_share_of_the_prediction() -> Non
     )
     assert named.predict_rewards(KNOWN, "refunds").tolist() == pytest.approx([0.7, 0.4])
     assert named.predict_rewards(KNOWN, "travel").tolist() == pytest.approx([0.5, 0.5])
+    asked = ["travel", "refunds", None]
+    singly = b"".join(named.predict_rewards(KNOWN, domain).tobytes() for domain in asked)
+    assert named.predict_reward_table([KNOWN] * 3, asked).tobytes() == singly
 
 
 def test_calibration_stretches_and_shifts_the_logit_of_each_arm() -> None:

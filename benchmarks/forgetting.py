@@ -1,0 +1,155 @@
+"""What a router forgets and what it gains, week by week, on real outcomes: RouteLLM's MMLU questions, twelve weeks of other subjects each.
+
+The 57 subjects are dealt over twelve weeks; a quarter of each week's questions (by normalised prompt) is held out, the others are
+logged with one arm each, drawn at even odds. Four ways to keep what was learned:
+
+- refit on all: a full refit on every week so far, as memloop does;
+- refit on four: a full refit on the last four weeks, as where older rows had to be deleted;
+- newest alone: a full refit on the newest week;
+- frozen: the first week's router, kept. The control: it cannot forget, and cannot learn.
+
+Forgetting: on the held-out questions of the first eleven weeks, the score of the routers that had just seen each week minus that of
+the last router. Gain: on the held-out questions of weeks 2 to 12, the score of the routers that have just seen each week minus that
+of the first week's router, and its share of the gain of the refit on all. The score is the APGR (ten bins, over all these questions
+at once) and the Brier score of both arms' predicted rewards (negative here, so that more is better). Intervals are 95 % t intervals
+over seeds: of deals and drawn arms.
+
+Not measured: tasks other than multiple choice, subjects that come back, the gate, a prior in the place of deleted rows (there is none).
+
+    python benchmarks/forgetting.py [--seeds 5] [--named] [--data PATH]
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from router_models import (  # type: ignore[import-not-found]  # the script beside this one
+    DATA,
+    Outcomes,
+    build_samples,
+    read_outcomes,
+)
+from router_quality import mean_interval  # type: ignore[import-not-found]  # likewise
+
+from memloop_assets.benchmarks.calibration_metrics import brier_score
+from memloop_assets.benchmarks.tradeoff import average_gap_recovered
+from memloop_assets.routing.training import fit_router
+
+WEEKS = 12
+HELD_SHARE = 0.25
+KEPT_WEEKS = {"refit on all": WEEKS, "refit on four": 4, "newest alone": 1}
+FROZEN = "frozen"
+MOST_FORGOTTEN, LEAST_GAIN = 0.02, 0.9
+
+
+@dataclass(frozen=True)
+class Weeks:
+    """The week of each question, whether it is held out, and which arm's outcome was logged, each (questions,)."""
+
+    week: NDArray[np.intp]
+    is_held: NDArray[np.bool_]
+    served: NDArray[np.intp]
+
+
+def deal_weeks(keys: Sequence[str], subjects: Sequence[str], seed: int) -> Weeks:
+    """Return one deal: subjects over weeks, the largest (give or take a fifth, by chance) first to the emptiest week."""
+    rng = np.random.default_rng([seed, 5])
+    names, places = np.unique(subjects, return_inverse=True)
+    sizes = np.bincount(places) * rng.uniform(0.8, 1.25, len(names))
+    week_of = np.empty(len(names), dtype=np.intp)
+    filled = np.zeros(WEEKS)
+    for subject in np.argsort(-sizes, kind="stable"):
+        week_of[subject] = filled.argmin()
+        filled[week_of[subject]] += sizes[subject]
+    order = rng.permutation(WEEKS)
+    distinct = sorted(set(keys))
+    held = {distinct[place] for place in rng.permutation(len(distinct))[: int(HELD_SHARE * len(distinct))]}
+    is_held = np.array([key in held for key in keys])
+    return Weeks(order[week_of][places], is_held, rng.integers(0, 2, len(places)))
+
+
+def predict_by_week(found: Outcomes, weeks: Weeks, kept_weeks: int) -> NDArray[np.float64]:
+    """Return what the router after each week predicts of every question that is held out, (weeks, questions, arms)."""
+    held = np.flatnonzero(weeks.is_held)
+    table = np.full((WEEKS, len(weeks.week), len(found.arms)), np.nan)
+    texts, domains = [found.prompts[place] for place in held], [found.domains[place] for place in held]
+    for week in range(WEEKS):
+        is_kept = (weeks.week <= week) & (weeks.week > week - kept_weeks) & ~weeks.is_held
+        samples = build_samples(found, np.flatnonzero(is_kept).tolist(), weeks.served, 0.5)
+        table[week, held] = fit_router(samples, {}).predict_reward_table(texts, domains)
+    return table
+
+
+def score(found: Outcomes, places: NDArray[np.intp], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return APGR and negative Brier score of predictions (places, arms), (2,)."""
+    earned = found.rewards[places]
+    apgr = average_gap_recovered(predicted[:, 0] - predicted[:, 1], earned[:, 0], earned[:, 1])
+    return np.array([apgr, -brier_score(predicted.ravel(), earned.ravel())])
+
+
+def measure(found: Outcomes, weeks: Weeks, table: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray:
+    """Return forgetting, gain and the last router's score on all weeks, each by APGR and Brier score, (3, 2)."""
+    everyone = np.flatnonzero(weeks.is_held)
+    earlier = everyone[weeks.week[everyone] < WEEKS - 1]
+    later = everyone[weeks.week[everyone] > 0]
+    forgotten = score(found, earlier, table[weeks.week[earlier], earlier]) - score(found, earlier, table[-1, earlier])
+    gained = score(found, later, table[weeks.week[later], later]) - score(found, later, first[later])
+    return np.stack([forgotten, gained, score(found, everyone, table[-1, everyone])])
+
+
+def run_seed(found: Outcomes, subjects: Sequence[str], seed: int) -> dict[str, NDArray]:
+    """Return what ``measure`` says of each way of keeping, for one deal."""
+    weeks = deal_weeks(found.keys, subjects, seed)
+    tables = {name: predict_by_week(found, weeks, kept) for name, kept in KEPT_WEEKS.items()}
+    first = tables["newest alone"][0]
+    tables[FROZEN] = np.broadcast_to(first, (WEEKS, *first.shape))
+    return {name: measure(found, weeks, table, first) for name, table in tables.items()}
+
+
+def show(results: Sequence[dict[str, NDArray]]) -> None:
+    """Print a line per way of keeping and kind of score, and what the goal says of it."""
+    for number, kind in enumerate(("APGR", "Brier score")):
+        print(f"  {kind}")
+        full = np.array([one["refit on all"][1, number] for one in results])
+        for name in (*KEPT_WEEKS, FROZEN):
+            forgotten, gained, last = np.array([one[name][:, number] for one in results]).T
+            share = float(gained.mean() / full.mean())
+            told = "; ".join(
+                f"{title} {mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+                for title, (mean, low, high) in (
+                    ("forgetting", mean_interval(forgotten)),
+                    ("gain", mean_interval(gained)),
+                    ("last router, all weeks", mean_interval(last)),
+                )
+            )
+            line = f"    {name:<14} {told}; {share:.0%} of the gain"
+            if kind == "APGR":
+                forgets = "little" if forgotten.mean() <= MOST_FORGOTTEN else "TOO MUCH"
+                line += f": forgets {forgets}, learns {'enough' if share >= LEAST_GAIN else 'TOO LITTLE'}"
+            print(line, flush=True)
+
+
+def main() -> None:
+    """Measure and print, or say in one line what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA / "routellm-mmlu" / "outcomes.parquet")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--named", action="store_true", help="the subject is logged as the domain")
+    asked = parser.parse_args()
+    if not asked.data.is_file():
+        sys.exit(f"forgetting: {asked.data} is absent. Fix: give RouteLLM's MMLU outcomes with --data PATH")
+    found = read_outcomes(asked.data)
+    subjects = [str(domain) for domain in found.domains]
+    if not asked.named:
+        found = replace(found, domains=[None] * len(found.prompts))
+    known = "named" if asked.named else "not named"
+    print(f"{len(found.prompts):,} questions, {WEEKS} weeks, {asked.seeds} seeds, subject {known}", flush=True)
+    show([run_seed(found, subjects, seed) for seed in range(asked.seeds)])
+
+
+if __name__ == "__main__":
+    main()
