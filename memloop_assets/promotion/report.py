@@ -169,7 +169,7 @@ def _measured_table(report: Mapping[str, Any]) -> str:
 def _findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
     """Return what else the challenger was held against; a veto is marked, and so is what could not be compared."""
     rows = [
-        f"| {'**veto**' if one['is_against'] else 'not tested' if one['mean'] is None else 'passed'} "
+        f"| {'**veto**' if one['is_against'] else 'not tested' if one['mean'] is None else 'no veto'} "
         f"| {one['name']} | {one['sentence']} |"
         for one in findings
     ]

@@ -72,7 +72,7 @@ def test_a_rival_known_on_a_handful_of_tasks_is_not_compared_and_the_report_does
     facts = report_facts(report_row(Audit(IsoWeek(2026, 5), decision=row)))
     page = report_page({**facts, "attempt": 1, "dry_run": False, "id": "1", "at": "now", "run_id": "r"})
     assert page.count("| not tested |") == 2
-    assert "| passed |" not in page
+    assert "| no veto |" not in page
 
 
 def test_a_rival_known_on_part_of_the_tasks_is_compared_there_and_the_part_is_said() -> None:
