@@ -181,14 +181,18 @@ def _learn_week(week: IsoWeek, rows: pa.Table | None, suite: BenchmarkSuite, sou
             store.publish(contract, week, contract.table([]), made)
     examples, inputs, _ = read_window(store, window_of(week, sources.first_week, RETENTION_WEEKS))
     snapshot, _ = build_snapshot(week, examples, holdout_keys(suite_rows))
-    store.publish(DATASET_SNAPSHOT, week, snapshot, Provenance(inputs))
+    store.publish(
+        DATASET_SNAPSHOT, week, snapshot, Provenance({**inputs, **store.input_of(BENCHMARK_SUITE.name, None)})
+    )
     retained = read_samples(store, week)
     challenger = fit_router(retained, sources.prices_usd, sources.training)
     save_checkpoint(challenger, sources.router_versions)
     row = checkpoint_row(challenger, week, retained.num_rows)
-    store.publish(ROUTER_CHECKPOINT, week, ROUTER_CHECKPOINT.table([row]), made)
+    learned = Provenance(store.input_of(DATASET_SNAPSHOT.name, week))
+    store.publish(ROUTER_CHECKPOINT, week, ROUTER_CHECKPOINT.table([row]), learned)
     scores = score_week(suite, challenger, retained, sources.prices_usd, sources.training)
-    store.publish(BENCHMARK_RESULTS, week, result_rows(scores, suite.tasks_of("holdout"), week), made)
+    scored = {**store.input_of(ROUTER_CHECKPOINT.name, week), **store.input_of(BENCHMARK_SUITE.name, None)}
+    store.publish(BENCHMARK_RESULTS, week, result_rows(scores, suite.tasks_of("holdout"), week), Provenance(scored))
 
 
 def passes_thresholds(decided: DecidedWeek) -> bool:
