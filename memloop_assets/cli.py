@@ -42,7 +42,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput instead of printing the usage and leaving."""
-        raise BadInput(self.prog.removeprefix("memloop "), message, f"see `{self.prog} --help`")
+        raise BadInput(
+            self.prog.removeprefix("memloop").strip() or "command line", message, f"see `{self.prog} --help`"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,7 +31,9 @@ def load_champion(data: Path | str) -> Router:
         version, digest = str(facts["version"]), str(facts["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(
-            "champion.json", f"it cannot be read in {folder} ({error})", "materialise the asset champion"
+            "champion.json",
+            f"it cannot be read in {folder} ({error})",
+            "run `memloop backfill` first, and give the folder that holds champion.json (data below the home)",
         ) from error
     versions = folder / "router-versions"
     if checkpoint_digest(versions, version) != digest:

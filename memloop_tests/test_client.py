@@ -42,7 +42,7 @@ def test_loading_and_choosing_loads_nothing_heavy_either(tmp_path: Path) -> None
 
 def test_before_the_first_promotion_the_best_single_arm_serves_everything(tmp_path: Path) -> None:
     home = filled_home(tmp_path / "home")
-    with pytest.raises(BadCheckpoint, match="materialise the asset champion"):
+    with pytest.raises(BadCheckpoint, match="run `memloop backfill` first"):
         load_champion(home.places.data)
     assert run_weeks_through_dagster(tmp_path / "home", FIRST).success
     router = load_champion(home.places.data)
