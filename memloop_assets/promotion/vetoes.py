@@ -12,7 +12,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from memloop_assets.benchmarks.calibration_metrics import Predicted, paired_brier_difference
 from memloop_assets.benchmarks.evaluation import PolicyScores
+from memloop_assets.benchmarks.group_bootstrap import Resampling
 from memloop_assets.benchmarks.intervals import Interval, paired_bootstrap
 from memloop_assets.promotion.decision import Finding
 from memloop_assets.promotion.pairs import PairedScores
@@ -145,12 +147,14 @@ def _partly(found: Interval, challenger: PolicyScores) -> str:
 def _calibration(champion: PolicyScores, challenger: PolicyScores, rules: VetoRules) -> list[Finding]:
     """Return the paired difference of Brier scores (Brier, 1950): the squared error of the predicted reward of the arm chosen."""
     pairs = PairedScores.of(champion, challenger)
-    before, after = ((one.predicted_rewards - one.rewards) ** 2 for one in (pairs.baseline, pairs.challenger))
-    deltas = (after - before)[np.isfinite(after - before)]
-    if deltas.size < _FEWEST_TASKS:
+    sides = (pairs.challenger, pairs.baseline)
+    known = np.isfinite(sides[0].predicted_rewards) & np.isfinite(sides[1].predicted_rewards)
+    if known.sum() < _FEWEST_TASKS:
         return []
-    found = paired_bootstrap(deltas, confidence=rules.confidence, resamples=rules.resamples, seed=rules.seed)
-    is_against = found.lower > 0.0
+    after, before = (Predicted(one.predicted_rewards[known], one.rewards[known]) for one in sides)
+    keys = [task_id for task_id, is_known in zip(pairs.challenger.task_ids, known, strict=True) if is_known]
+    found = paired_brier_difference(after, before, keys, Resampling(rules.confidence, rules.resamples, rules.seed))
+    is_against = found.lower > _ROUNDING
     verdict = "predicts significantly worse than the champion" if is_against else "does not predict significantly worse"
     numbers = f"{found.mean:+.4f} [{found.lower:+.4f}, {found.upper:+.4f}]"
     return [_finding("calibration", is_against, f"Brier score {numbers}: the challenger {verdict}.", found)]
