@@ -17,7 +17,7 @@ from memloop_assets.benchmarks.summary import GateNeeds, build_lines, gaps_file,
 from memloop_assets.benchmarks.trials import ORIGINS_OF_TRIALS, gather_trials
 from memloop_assets.benchmarks.versions import find_suite, saved_suites
 from memloop_assets.errors import BadInput
-from memloop_assets.home import Home, open_home_now
+from memloop_assets.home import Home, is_home, open_home_now
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.settings import Settings, load_settings
 from memloop_assets.store import write_atomically
@@ -39,7 +39,7 @@ def add_benchmark(commands: "argparse._SubParsersAction[Any]") -> None:
     imported.add_argument("path", type=Path, help="a .parquet or .csv file")
     imported.add_argument("--name", help="name of the benchmark (default: the file's name)")
     _add_holdout_share(imported)
-    imported.set_defaults(run=_import)
+    imported.set_defaults(run=_import, makes_home=True)
 
     listed = actions.add_parser("list", help="every benchmark that was ever in use, and which one is")
     listed.set_defaults(run=_list)
@@ -114,6 +114,8 @@ def _import(arguments: argparse.Namespace, folder: Path) -> int:
         holdout_share=arguments.holdout_share,
         rules=settings.section("redaction", RedactionSettings).rules,
     )
+    if not is_home(folder):
+        print(f"new home  {folder}")
     _save(open_home_now(folder, os.environ), suite)
     return 0
 

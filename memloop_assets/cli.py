@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 from memloop_assets import __version__
 from memloop_assets.benchmark_commands import add_benchmark
 from memloop_assets.benchmarks.standing import shortage_of
+from memloop_assets.command_parser import CommandParser
 from memloop_assets.dagster_process import NOTHING_RAN, become_ui, run_backfill, run_forget
 from memloop_assets.datasets.exports.catalogue import TRAINERS
 from memloop_assets.datasets.exports.training_file import KINDS, ExportOptions, export_file, report_lines
@@ -23,11 +23,11 @@ from memloop_assets.demo import run_demo
 from memloop_assets.disk_faults import find_disk_fault, is_of_home, naming_disk_faults
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.forgetting import find_person, forget_lines
-from memloop_assets.home import Home, open_home_now
+from memloop_assets.home import Home, is_home, open_home_now, require_home
 from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.promotion.report import report_page
 from memloop_assets.settings import find_home, load_settings, write_first_week
-from memloop_assets.status import decision_lines, dry_run_lines, status_lines
+from memloop_assets.status import decision_lines, dry_run_lines, find_attempt, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
 from memloop_assets.trajectories.redaction import RedactionSettings, redact_rejected
@@ -37,22 +37,14 @@ from memloop_assets.trajectories.sources import FileReport, ReadOptions, check_f
 from memloop_assets.weeks import IsoWeek, parse_week_range
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are named like every other: one line, exit status 1."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise BadInput instead of printing the usage and leaving."""
-        raise BadInput(
-            self.prog.removeprefix("memloop").strip() or "command line", message, f"see `{self.prog} --help`"
-        )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 after one line on standard error for a mistake that memloop can name."""
     try:
         arguments = build_parser().parse_args(argv)
-        folder = Path(arguments.home).resolve() if arguments.home else find_home(os.environ, Path.cwd())
+        folder = Path(arguments.home).expanduser().resolve() if arguments.home else find_home(os.environ, Path.cwd())
         with naming_disk_faults(folder):
+            if not arguments.makes_home:
+                require_home(folder)
             return int(arguments.run(arguments, folder))
     except MemloopError as error:
         print(f"memloop: {error}", file=sys.stderr)
@@ -61,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = _Parser(prog="memloop", description="Turn an agent's logs into a better router, every ISO week.")
+    parser = CommandParser(prog="memloop", description="Turn an agent's logs into a better router, every ISO week.")
+    parser.set_defaults(home=None, makes_home=False)
     parser.add_argument("--version", action="version", version=f"memloop {__version__}")
-    parser.add_argument("--home", help="folder of memloop.toml (default: MEMLOOP_HOME, else the current folder)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     ingest = commands.add_parser("ingest", help="read logs into the home")
@@ -83,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="who wrote the log (default: live); only live and review teach",
     )
     ingest.add_argument("--check", action="store_true", help="tell what would be read and what not, and store nothing")
-    ingest.set_defaults(run=_ingest)
+    ingest.set_defaults(run=_ingest, makes_home=True)
 
     add_benchmark(commands)
     _add_runs(commands)
@@ -101,11 +93,11 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--weeks", type=int, default=16, help="closed weeks to simulate (default: 16)")
     demo.add_argument("--last-week", help="last simulated week (default: the newest closed one)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the simulated world (default: 0)")
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=_demo, makes_home=True)
     return parser
 
 
-def _add_runs(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_runs(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     """Add what runs weeks and what tells of their attempts."""
     backfill = commands.add_parser("backfill", help="run the loop over weeks, in one run of one process")
     backfill.add_argument("weeks", help="FROM..TO, as 2026-W02..2026-W17, or one week")
@@ -126,7 +118,7 @@ def _add_runs(commands: "argparse._SubParsersAction[_Parser]") -> None:
     report.set_defaults(run=_report)
 
 
-def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_data(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     """Add what takes data out: into a training file, or out of the home for good."""
     export = commands.add_parser("export", help="write examples as a training file, in a trainer's own shape")
     export.add_argument("kind", choices=KINDS, help="supervised conversations, or preference pairs")
@@ -160,6 +152,8 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
         options.check()
     rules = settings.section("redaction", RedactionSettings).rules
     paths = find_logs(arguments.path)
+    if not arguments.check and not is_home(folder):
+        print(f"new home  {folder}")
     home = None if arguments.check else _open(folder)  # a check leaves no trace: it opens no home
     reports, faults = [], 0
     for path in paths:
@@ -254,7 +248,7 @@ def _forget(arguments: argparse.Namespace, folder: Path) -> int:
 def _report(arguments: argparse.Namespace, folder: Path) -> int:
     home = _open(folder)
     attempts = Attempts(home.state, home.places.training_reports)
-    report = attempts.get_report(attempts.find(arguments.name).report_id)
+    report = attempts.get_report(find_attempt(home, arguments.name).report_id)
     print(json.dumps(report, indent=1, sort_keys=True) if arguments.json else report_page(report))
     return 0
 

@@ -1,7 +1,9 @@
 """Dagster as other processes: the environment they need, the backfill, and the UI. Nothing here imports Dagster."""
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,12 @@ NOTHING_RAN = 2
 """Exit status of a backfill that ended before its run did, after one line that says why: refused weeks, a fault of the disk."""
 
 _INSTANCE_FILE = "dagster.yaml"
+_HOST = "127.0.0.1"
+_LAST_PORT = 65_535
+_PORT_FIXES = {
+    errno.EADDRINUSE: "stop what is served there, or name another port",
+    errno.EACCES: "name a port from 1024 on",
+}
 
 
 def prepare_instance(home: Path) -> dict[str, str]:
@@ -52,8 +60,9 @@ def become_ui(home: Path, port: int, environment: Mapping[str, str]) -> NoReturn
     """Replace this process by ``dagster dev`` (UI and daemon) for a home, with its signals at their defaults.
 
     Started from a script in the background, a process inherits ignored signals, under which ``dagster dev`` would never stop.
-    Raises BadInput where Dagster is not installed beside this Python.
+    Raises BadInput where Dagster is not installed beside this Python, and for a port that cannot be served.
     """
+    _refuse_port(port)
     dagster = Path(sys.executable).with_name("dagster")
     if not dagster.exists():
         raise BadInput(
@@ -65,5 +74,18 @@ def become_ui(home: Path, port: int, environment: Mapping[str, str]) -> NoReturn
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(home)
-    command = [str(dagster), "dev", "-m", "memloop_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    command = [str(dagster), "dev", "-m", "memloop_assets.definitions", "-h", _HOST, "-p", str(port)]
     os.execve(dagster, command, {**environment, **changed})
+
+
+def _refuse_port(port: int) -> None:
+    """Raise BadInput for a port that is none or that cannot be listened on: ``dagster dev`` would wait for its server for ever."""
+    if not 1 <= port <= _LAST_PORT:
+        raise BadInput("--port", f"{port} is no port", f"use a number from 1 to {_LAST_PORT:,}, as 3000")
+    with socket.socket() as asked:
+        asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a port just left is free
+        try:
+            asked.bind((_HOST, port))
+        except OSError as error:
+            fix = _PORT_FIXES.get(error.errno or 0, "name another port")
+            raise BadInput("--port", f"{port} cannot be used ({error.strerror})", fix) from error

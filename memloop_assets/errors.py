@@ -13,8 +13,11 @@
     ├── DiskFault            a file that the system would not read or write: a full disk, a read-only home, a failing device
     └── LedgerConflict       a compare-and-set on the ledger that lost its race
 
-Each is built from facts: the thing, the culprit, the fix. Nothing but errors belongs here.
+Each is built from facts: the thing, the culprit, the fix. Nothing but errors belongs here, and the question that many fixes ask.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class MemloopError(Exception):
@@ -82,3 +85,14 @@ class DiskFault(MemloopError):
 
 class LedgerConflict(MemloopError):
     """The ledger moved on between reading it and appending to it."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a fix for a name that is not known: a question after the one that it most resembles, empty where none does.
+
+    >>> did_you_mean("backfil", ["backfill", "status"])
+    "did you mean 'backfill'?"
+    """
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from memloop_assets.paths import Places
+from memloop_assets.errors import BadInput
+from memloop_assets.paths import SETTINGS_FILE, Places
 from memloop_assets.routing.versions import Ledger
-from memloop_assets.settings import DEFAULT_FIRST_WEEK, Settings, load_settings
+from memloop_assets.settings import DEFAULT_DATA_HOME, DEFAULT_FIRST_WEEK, Settings, load_settings
 from memloop_assets.state import State
 from memloop_assets.store import Store
 from memloop_assets.trajectories.landing import Landing
@@ -57,3 +58,19 @@ def open_home(folder: Path, environment: Mapping[str, str], now: Callable[[], da
 def open_home_now(folder: Path, environment: Mapping[str, str]) -> Home:
     """Open a home with this machine's clock; raises as ``open_home`` does."""
     return open_home(folder, environment, lambda: datetime.now(tz=UTC))
+
+
+def is_home(folder: Path) -> bool:
+    """Tell whether a folder is a home: it holds a ``memloop.toml`` or a data folder."""
+    return (folder / SETTINGS_FILE).exists() or (folder / DEFAULT_DATA_HOME).is_dir()
+
+
+def require_home(folder: Path) -> None:
+    """Raise BadInput for a folder that is no home: what only reads makes none, so that a misspelt name is told and leaves no trace."""
+    if is_home(folder):
+        return
+    culprit = f"neither {SETTINGS_FILE} nor {DEFAULT_DATA_HOME}/ lies there"
+    if not folder.is_dir():
+        culprit = "it is not a folder" if folder.exists() else "there is no such folder"
+    fix = "name another with --home or MEMLOOP_HOME, or make it one: `memloop ingest PATH` does"
+    raise BadInput(f"home {folder}", culprit, fix)

@@ -5,7 +5,6 @@ TOML section is only carried, and ``Settings.section`` builds the dataclass from
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import sys
@@ -17,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from memloop_assets.errors import BadSettings, BadWeek
+from memloop_assets.errors import BadSettings, BadWeek, did_you_mean
 from memloop_assets.paths import SETTINGS_FILE, Places
 from memloop_assets.weeks import IsoWeek
 
 T = typing.TypeVar("T")
 
 DEFAULT_FIRST_WEEK = IsoWeek(2026, 2)
+DEFAULT_DATA_HOME = "data"
 ROOM_SECTIONS = ("redaction", "routing", "promotion")
 
 
@@ -111,7 +111,7 @@ class Settings:
     """Everything a run reads from ``memloop.toml``; ``home`` is the folder that file lies in (or would lie in)."""
 
     home: Path
-    data_home: str = "data"
+    data_home: str = DEFAULT_DATA_HOME
     first_week: IsoWeek | None = None
     logs: LogSettings = field(default_factory=LogSettings)
     datasets: DatasetSettings = field(default_factory=DatasetSettings)
@@ -171,7 +171,7 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
             raise BadSettings(SETTINGS_FILE, f"{name!r} is not a section", f"write it as [{name}]")
     return Settings(
         home=home,
-        data_home=_typed(SETTINGS_FILE, "data_home", raw.get("data_home", "data"), str),
+        data_home=_typed(SETTINGS_FILE, "data_home", raw.get("data_home", DEFAULT_DATA_HOME), str),
         first_week=_first_week(environment.get("MEMLOOP_FIRST_WEEK"), raw.get("first_week")),
         logs=build_section("[logs]", LogSettings, raw.get("logs", {})),
         datasets=build_section("[datasets]", DatasetSettings, raw.get("datasets", {})),
@@ -211,8 +211,7 @@ def build_section(thing: str, kind: type[T], values: object) -> T:
 def _refuse_unknown(thing: str, values: Mapping[str, object], known: set[str]) -> None:
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            fix = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            fix = did_you_mean(name, sorted(known)) or f"known are {', '.join(sorted(known))}"
             raise BadSettings(thing, f"key {name!r} is not known", fix)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, shortage_of
 from memloop_assets.benchmarks.suite import load_suite
-from memloop_assets.errors import MemloopError
+from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.home import Home
-from memloop_assets.promotion.attempts import Attempts
+from memloop_assets.promotion.attempts import Attempt, Attempts
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.routing.versions import LedgerRow, first_broken_row
@@ -105,6 +105,32 @@ def decision_line(home: Home, week: IsoWeek) -> str:
     interval = f"{delta:+.4f} [{lower:+.4f}]" if delta is not None and lower is not None else "-"
     why = " ".join(json.loads(row["reasons_json"])[:2])
     return f"{week}  {row['outcome']:<7}  {interval:<32}  {row['champion_after']:<24}  {why}"
+
+
+def find_attempt(home: Home, name: str) -> Attempt:
+    """Return the attempt that a week or a report's id names; raises as ``Attempts.find`` does, with what reports there are."""
+    attempts = Attempts(home.state, home.places.training_reports)
+    try:
+        return attempts.find(name)
+    except BadInput as error:
+        weeks = sorted({row.week for row in attempts.rows()})
+        if not weeks:
+            raise
+        week = name.partition(".")[0].strip()
+        newest = [row.report_id for row in attempts.rows() if row.week == week][-1:]
+        there = f"the newest of that week is {newest[0]}" if newest else f"weeks with reports: {_spans(weeks)}"
+        raise BadInput(error.thing, error.culprit, there) from None
+
+
+def _spans(weeks: Sequence[str]) -> str:
+    """Return weeks in ascending order as text, neighbours as a range: ``2026-W02..2026-W05, 2026-W09``."""
+    spans: list[list[IsoWeek]] = []
+    for week in map(IsoWeek.parse, weeks):
+        if spans and spans[-1][1].shift(1) == week:
+            spans[-1][1] = week
+        else:
+            spans.append([week, week])
+    return ", ".join(str(first) if first == last else f"{first}..{last}" for first, last in spans)
 
 
 def _table_lines(home: Home) -> Iterator[str]:

@@ -13,6 +13,10 @@ from functools import lru_cache
 from memloop_assets.errors import BadWeek
 
 _WRITTEN = re.compile(r"(\d{4})-?W(\d{1,2})(?:-?(\d))?", re.IGNORECASE)
+_NEARLY = re.compile(
+    r"(?<!\d)(20\d{2})(?:\W+W?|W)\W*(\d{1,2})(?!\w|-\d{1,2}(?!\d))", re.IGNORECASE
+)  # no date, no day of a week
+_SHORT_END = re.compile(r"(?:\.{2,}W?|\W*W)(\d{1,2})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -45,7 +49,7 @@ class IsoWeek:
         """
         found = _WRITTEN.fullmatch(text.strip())
         if not found:
-            raise BadWeek("week", f"{text!r} is not an ISO week", "write it like 2026-W12")
+            raise BadWeek("week", f"{text!r} is not an ISO week", _week_meant(text) or "write it like 2026-W12")
         week = cls(int(found[1]), int(found[2]))
         if found[3] not in (None, "1"):
             raise BadWeek("week", f"{text!r} names a day inside a week", f"write {week}, or {week.key} for its Monday")
@@ -102,8 +106,36 @@ def weeks_between(first: IsoWeek, last: IsoWeek) -> Iterator[IsoWeek]:
 def parse_week_range(text: str) -> tuple[IsoWeek, IsoWeek]:
     """Read ``2026-W02..2026-W17``, or one week as a range of one; raises BadWeek."""
     first_text, dots, last_text = text.partition("..")
-    first = IsoWeek.parse(first_text)
-    last = IsoWeek.parse(last_text) if dots else first
+    try:
+        first = IsoWeek.parse(first_text)
+        last = IsoWeek.parse(last_text) if dots else first
+    except BadWeek as error:
+        raise BadWeek(error.thing, error.culprit, _range_meant(text) or error.fix) from None
     if last < first:
         raise BadWeek("week range", f"{text!r} ends before it starts", f"write {last}..{first}")
     return first, last
+
+
+def _week_meant(text: str) -> str:
+    """Return a question after the week that a text nearly names, as a date or in another spelling; empty where none is near."""
+    try:
+        return f"did you mean {_week_of_day(date.fromisoformat(text.strip()[:10]).toordinal())}, the week of that day?"
+    except ValueError:
+        nearly = _NEARLY.findall(text)
+    try:
+        return f"did you mean {IsoWeek(*map(int, nearly[0]))}?" if len(nearly) == 1 else ""
+    except BadWeek:
+        return ""
+
+
+def _range_meant(text: str) -> str:
+    """Return a question after the two weeks that a text names as no range: ``2026-W02-2026-W17``, ``2026-W02..17``; or empty."""
+    written = [*_NEARLY.finditer(text)]
+    try:
+        weeks = [IsoWeek(*map(int, found.groups())) for found in written]
+        short = _SHORT_END.fullmatch(text, written[0].end()) if len(written) == 1 else None
+        if short:
+            weeks.append(IsoWeek(weeks[0].year, int(short[1])))
+    except BadWeek:
+        return ""
+    return f"did you mean {weeks[0]}..{weeks[1]}?" if len(weeks) == 2 else ""

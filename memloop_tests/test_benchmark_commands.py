@@ -138,6 +138,7 @@ def test_where_no_task_is_kept_the_gaps_are_told_and_nothing_is_saved(tmp_path: 
     ],
 )
 def test_a_mistake_is_one_line_with_its_fix(tmp_path: Path, capsys: Said, arguments: list[str], culprit: str) -> None:
+    write_settings(tmp_path)
     assert memloop(tmp_path, *arguments) == 1
     said = capsys.readouterr()
     assert culprit in said.err

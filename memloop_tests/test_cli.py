@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from memloop_assets.trajectories.sources import ReadOptions
 from memloop_assets.weeks import IsoWeek
 from memloop_tests.scenario import (
     FIRST,
+    LAST_RUN,
     WORLD,
     attempt,
     filled_home,
@@ -71,10 +73,13 @@ def tau_bench_file(folder: Path) -> Path:
 def test_ingest_says_what_it_read_and_what_comes_next(tmp_path: Path, capsys: Said) -> None:
     assert memloop(tmp_path / "home", "ingest", small_log(tmp_path)) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == ("session_2026-01-05.jsonl: new, 12 lines (6 message, 3 outcome, 3 route), 2026-W02..2026-W02")
+    assert said[0] == f"new home  {tmp_path / 'home'}"
+    assert said[1] == ("session_2026-01-05.jsonl: new, 12 lines (6 message, 3 outcome, 3 route), 2026-W02..2026-W02")
     assert said[-1] == "next: memloop backfill 2026-W02..2026-W02"
     assert memloop(tmp_path / "home", "ingest", tmp_path / "session_2026-01-05.jsonl") == 0
-    assert "unchanged" in capsys.readouterr().out
+    said_again = capsys.readouterr().out
+    assert "unchanged" in said_again
+    assert "new home" not in said_again
 
 
 def test_the_first_ingest_sets_the_first_week_and_an_earlier_line_is_told_with_the_fix(
@@ -101,7 +106,7 @@ def test_a_check_tells_the_same_and_leaves_no_trace(tmp_path: Path, capsys: Said
     assert not (tmp_path / "home").exists()
     assert memloop(tmp_path / "home", "ingest", path) == 0
     said = capsys.readouterr().out.splitlines()
-    assert checked.splitlines()[1:] == said[1:-2]
+    assert checked.splitlines()[1:] == said[2:-2]
     assert said[-2] == f"note: {no_own_benchmark()}"
 
 
@@ -136,10 +141,24 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no week": (["backfill", "soon"], "'soon' is not an ISO week"),
     "a day inside a week": (["backfill", "2026-W12-3"], "names a day inside a week"),
     "a range backwards": (["backfill", "2026-W12..2026-W10"], "ends before it starts"),
+    "nearly a week": (["report", "2026-46"], "did you mean 2026-W46?"),
+    "nearly a command": (["backfil", "2026-W02"], "did you mean 'backfill'?"),
+    "nearly an action": (["benchmark", "lst"], "did you mean 'list'?"),
+    "nearly a choice": (["ingest", "log.jsonl", "--format", "opena-chat"], "did you mean 'openai-chat'?"),
+    "nearly an option": (["backfill", "2026-W02", "--dryrun"], "backfill: unrecognized arguments: --dryrun"),
+    "nearly an option's name": (["backfill", "2026-W02", "--dryrun"], "did you mean '--dry-run'?"),
+    "half an option": (["ui", "--po", "3000"], "did you mean '--port'?"),
+    "a port beyond the last": (["ui", "--port", "70000"], "--port: 70000 is no port"),
+    "no port": (["ui", "--port", "0"], "--port: 0 is no port"),
     "no command": ([], "COMMAND"),
     "an unknown command": (["deploy"], "'deploy'"),
     "half a command": (["benchmark"], "ACTION"),
 }
+
+
+def refuse_to_start(*_what: object) -> None:
+    """Stand in for what would replace this process by Dagster."""
+    pytest.fail("Dagster was started")
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -153,6 +172,8 @@ def test_a_mistake_is_one_line_with_its_fix_and_exit_status_one(
     (tmp_path / "empty").mkdir()
     (tmp_path / "table.csv").write_text("task_id,arm\n1,a\n")
     (tmp_path / "whole.csv").write_text("task_id,prompt,arm,reward\n1,Do,a,1\n")
+    write_settings(tmp_path / "home")
+    monkeypatch.setattr(os, "execve", refuse_to_start)
     assert memloop(tmp_path / "home", *arguments) == 1
     said = capsys.readouterr()
     assert culprit in said.err
@@ -182,6 +203,61 @@ def test_wrong_settings_are_told_before_the_ui_starts(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_port_that_is_in_use_is_told_before_the_ui_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.setattr(os, "execve", refuse_to_start)
+    write_settings(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert memloop(tmp_path, "ui", "--port", str(port)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"memloop: --port: {port} cannot be used (Address already in use). Fix: stop what is served")
+    assert said.count("\n") == 1
+
+
+READING = (
+    ["status"],
+    ["report"],
+    ["backfill", "2026-W02"],
+    ["export", "sft", "--for", "trl", "--weeks", "2026-W02", "--out", "out.jsonl"],
+    ["forget", "--user", "ann"],
+    ["ui"],
+    *(["benchmark", *action] for action in (["list"], ["show"], ["use", "ours"], ["build"])),
+)
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_a_home_that_is_none_is_told_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "execve", refuse_to_start)
+    (tmp_path / "bare").mkdir()
+    for name, culprit in (("typo", "there is no such folder"), ("bare", "neither memloop.toml nor data/ lies there")):
+        assert memloop(tmp_path / name, *command) == 1
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert said.err.startswith(f"memloop: home {tmp_path / name}: {culprit}. Fix: name another with --home")
+    assert [path.name for path in tmp_path.rglob("*")] == ["bare"]
+
+
+def test_the_home_may_be_named_behind_the_command(tmp_path: Path, capsys: Said) -> None:
+    write_settings(tmp_path / "home")
+    assert main(["benchmark", "list", "--home", str(tmp_path / "home")]) == 0
+    assert main(["status", f"--home={tmp_path / 'home'}"]) == 0
+    assert f"home      {tmp_path / 'home'}" in capsys.readouterr().out
+
+
+def test_a_report_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, capsys: Said) -> None:
+    home = finished_home(tmp_path / "home").settings.home
+    assert memloop(home, "report", "2026-W46.9") == 1
+    assert f"there is no report 2026-W46.9. Fix: weeks with reports: {FIRST}..{LAST_RUN}\n" in capsys.readouterr().err
+    assert memloop(home, "report", f"{FIRST}.9") == 1
+    assert f"there is no report {FIRST}.9. Fix: the newest of that week is {FIRST}.1\n" in capsys.readouterr().err
+    assert memloop(home, "report", str(FIRST)) == 0
+
+
 def test_a_file_that_cannot_be_read_does_not_keep_the_others_out(tmp_path: Path, capsys: Said) -> None:
     folder = tmp_path / "logs"
     small_log(folder)
@@ -206,7 +282,8 @@ def test_a_benchmark_is_imported_and_its_split_is_told(tmp_path: Path, capsys: S
     assert memloop(tmp_path / "home", "benchmark", "import", tmp_path / "bench.parquet", "--name", "ours") == 0
     suite = load_suite(tmp_path / "home" / "data" / "benchmark" / "suite.json")
     counts = (len(suite.tasks_of("practice")), len(suite.tasks_of("holdout")))
-    said = capsys.readouterr().out
+    made, said = capsys.readouterr().out.split("\n", 1)
+    assert made == f"new home  {tmp_path / 'home'}"
     assert said.startswith(f"benchmark ours: {counts[0]} practice and {counts[1]} holdout tasks, arms case-memory, ")
     assert suite.fingerprint in said
 
@@ -214,6 +291,7 @@ def test_a_benchmark_is_imported_and_its_split_is_told(tmp_path: Path, capsys: S
 def test_status_of_an_empty_home_says_what_is_missing_and_of_a_full_one_what_stands(
     tmp_path: Path, capsys: Said
 ) -> None:
+    write_settings(tmp_path / "empty")
     assert memloop(tmp_path / "empty", "status") == 0
     said = capsys.readouterr().out
     assert "none ingested: memloop ingest PATH" in said

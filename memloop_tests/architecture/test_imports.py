@@ -46,12 +46,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "forgetting": GROUND | {*ROOMS, "home"},
     "orchestration": GROUND | {*ROOMS, "home", "forgetting", "orchestration"},
     "definitions": GROUND | {*ROOMS, "home", "orchestration"},
+    "command_parser": GROUND,
     "dagster_process": GROUND,
     "benchmark_commands": GROUND | {*ROOMS, "home"},
     "status": GROUND | {*ROOMS, "home"},
     "demo": GROUND | {*ROOMS, "home", "dagster_process"} | WORLD,
     "cli": GROUND
-    | {*ROOMS, "home", "benchmark_commands", "client", "forgetting", "dagster_process", "demo", "status"}
+    | {
+        *ROOMS,
+        "home",
+        "benchmark_commands",
+        "client",
+        "command_parser",
+        "forgetting",
+        "dagster_process",
+        "demo",
+        "status",
+    }
     | WORLD,
 }
 DOORWAYS_MAY_ALSO = tuple(
