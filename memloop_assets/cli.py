@@ -130,6 +130,7 @@ def _add_data(commands: "argparse._SubParsersAction[CommandParser]") -> None:
         type=float,
         help="write this share of the user groups (0 to 0.5) to FILE.validation.jsonl, with no task or session on both sides",
     )
+    export.add_argument("--force", action="store_true", help="replace FILE and what lies beside it")
     export.set_defaults(run=_export)
 
     forget = commands.add_parser(
@@ -227,7 +228,9 @@ def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
 def _export(arguments: argparse.Namespace, folder: Path) -> int:
     home = _open(folder)
     how = ExportOptions(
-        rules=home.settings.section("redaction", RedactionSettings).rules, validation_share=arguments.validation_share
+        rules=home.settings.section("redaction", RedactionSettings).rules,
+        validation_share=arguments.validation_share,
+        may_replace=arguments.force,
     )
     weeks = parse_week_range(arguments.weeks)
     report = export_file(home.store, arguments.kind, TRAINERS[arguments.trainer], weeks, arguments.out, how)

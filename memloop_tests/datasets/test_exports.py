@@ -9,7 +9,14 @@ import pytest
 from memloop_assets.cli import main
 from memloop_assets.datasets.conversations import Chat, to_training_chat, trim_to_last_answer
 from memloop_assets.datasets.exports.catalogue import TRAINERS
-from memloop_assets.datasets.exports.training_file import KINDS, ExportReport, Kind, export_file, report_lines
+from memloop_assets.datasets.exports.training_file import (
+    KINDS,
+    ExportOptions,
+    ExportReport,
+    Kind,
+    export_file,
+    report_lines,
+)
 from memloop_assets.datasets.tables import PREFERENCE_PAIRS, SFT_EXAMPLES
 from memloop_assets.errors import BadInput, InputFailed
 from memloop_assets.store import Provenance, Store
@@ -59,7 +66,8 @@ def publish(store: Store, week: IsoWeek, *chats: Chat, pairs: Sequence[tuple[Cha
 
 
 def export(store: Store, out: Path, kind: Kind = "sft", trainer: str = "openai", weeks: int = 1) -> ExportReport:
-    return export_file(store, kind, TRAINERS[trainer], (WEEK, WEEK.shift(weeks - 1)), out)
+    how = ExportOptions(may_replace=True)
+    return export_file(store, kind, TRAINERS[trainer], (WEEK, WEEK.shift(weeks - 1)), out, how)
 
 
 # the shapes
@@ -228,6 +236,22 @@ def test_weeks_that_were_never_built_and_folders_that_are_not_there_are_refused(
             export(store, out)
 
 
+@pytest.mark.parametrize("kind", ["sft", "preferences"])
+@pytest.mark.parametrize("lies_there", ["train.jsonl", "train.jsonl.card.md", "train.validation.jsonl"])
+def test_what_lies_there_is_not_replaced_unasked(tmp_path: Path, kind: Kind, lies_there: str) -> None:
+    store, precious = Store(tmp_path / "tables"), tmp_path / lies_there
+    publish(store, WEEK, CHAT)
+    precious.write_text("mine")
+    with pytest.raises(BadInput, match=f"--out: {lies_there} lies there. Fix: name another file, or .* --force"):
+        export_file(store, kind, TRAINERS["openai"], (WEEK, WEEK), tmp_path / "train.jsonl")
+    assert [path.name for path in tmp_path.glob("train*")] == [lies_there]
+    assert precious.read_text() == "mine"
+    report = export(store, tmp_path / "train.jsonl", kind)
+    is_left = lies_there == "train.validation.jsonl"
+    assert (precious.read_text() == "mine") == is_left
+    assert any("train.validation.jsonl is of an earlier export" in line for line in report_lines(report)) == is_left
+
+
 def test_memloop_export_writes_a_file_of_a_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = finished_home(tmp_path / "home")
     out = tmp_path / "train.jsonl"
@@ -236,7 +260,11 @@ def test_memloop_export_writes_a_file_of_a_home(tmp_path: Path, capsys: pytest.C
     count = sum(home.store.read("sft_examples", IsoWeek(2026, number)).num_rows for number in (2, 3))
     assert f"{count} of {count} examples written" in capsys.readouterr().out
     assert len(out.read_bytes().splitlines()) == count
-    assert main([*told, "2025-W01", "--out", str(out)]) == 1
+    assert main([*told, "2026-W02", "--out", str(out)]) == 1
+    assert "train.jsonl, train.jsonl.card.md lies there" in capsys.readouterr().err
+    assert main([*told, "2026-W02", "--out", str(out), "--force"]) == 0
+    assert len(out.read_bytes().splitlines()) == home.store.read("sft_examples", IsoWeek(2026, 2)).num_rows
+    assert main([*told, "2025-W01", "--out", str(tmp_path / "other.jsonl")]) == 1
     assert "none of these weeks can be read" in capsys.readouterr().err
 
 

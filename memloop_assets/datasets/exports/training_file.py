@@ -32,6 +32,7 @@ class ExportReport:
 
     ``raw_faults`` counts what the trainer would refuse of the conversations as logged, ``faults`` what it refuses of them once trimmed to
     their last answer, which is how they are written; for pairs the two are equal. ``generations`` maps the tables' weeks to what was read.
+    ``left_behind``: the name of a validation file of an earlier export that this one, without a split, left where it lay.
     """
 
     kind: str
@@ -51,14 +52,19 @@ class ExportReport:
     validation_name: str = ""
     validation_count: int = 0
     straddling: Mapping[str, int] = field(default_factory=dict)
+    left_behind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """The rules of redaction that are on, and which share of the user groups is written apart for validation (None: no split)."""
+    """The rules of redaction that are on, and how the file is written.
+
+    ``validation_share``: which share of the user groups is written apart (None: no split). ``may_replace``: also where files lie there.
+    """
 
     rules: Sequence[Rule] = RULES
     validation_share: float | None = None
+    may_replace: bool = False
 
 
 def export_file(  # noqa: PLR0913, PLR0917  # what, for whom, of when, where to, how
@@ -73,12 +79,14 @@ def export_file(  # noqa: PLR0913, PLR0917  # what, for whom, of when, where to,
 
     An example that several weeks hold is written once, of the earliest; a task of the present holdout, or one that nearly repeats it, is
     not written, whatever the tables hold. The same generations give the same bytes. Raises InputFailed where no week of the range can be
-    read, BadInput where ``out`` cannot be a file, ContractBroken where a certain rule still finds a secret in what would be written:
-    nothing is written then.
+    read, BadInput where ``out`` cannot be a file or one lies there that may not be replaced, ContractBroken where a certain rule still
+    finds a secret in what would be written: nothing is written then.
     """
     how = how or ExportOptions()
     if out.is_dir() or not out.parent.is_dir():
         raise BadInput("--out", f"{out.name or out} cannot be written there", "name a file in a folder that exists")
+    if not how.may_replace:
+        _refuse_to_replace(out)
     reading = _Reading(store, kind, weeks)
     written: list[tuple[Mapping[str, str], bytes]] = []
     secret: Counter[str] = Counter()
@@ -111,17 +119,29 @@ def export_file(  # noqa: PLR0913, PLR0917  # what, for whom, of when, where to,
         validation_name="" if how.validation_share is None else validation_path(out).name,
         validation_count=len(sides["validation"]),
         straddling=straddling,
+        left_behind=validation_path(out).name if how.validation_share is None and validation_path(out).exists() else "",
     )
     write_atomically(out, b"".join(sides["training"]))
     if how.validation_share is not None:
         write_atomically(validation_path(out), b"".join(sides["validation"]))
-    write_atomically(out.with_name(f"{out.name}.card.md"), card_of(report).encode())
+    write_atomically(_card_path(out), card_of(report).encode())
     return report
 
 
 def validation_path(out: Path) -> Path:
     """Return where the examples for validation are written: ``train.validation.jsonl`` beside ``train.jsonl``."""
     return out.with_name(f"{out.stem}.validation{out.suffix}")
+
+
+def _card_path(out: Path) -> Path:
+    return out.with_name(f"{out.name}.card.md")
+
+
+def _refuse_to_replace(out: Path) -> None:
+    """Raise BadInput where the file, its card or its validation file lies there: one of an earlier export may share rows with this one."""
+    there = [path.name for path in (out, _card_path(out), validation_path(out)) if path.exists()]
+    if there:
+        raise BadInput("--out", f"{', '.join(there)} lies there", "name another file, or replace it with --force")
 
 
 def _refuse_secrets(file_name: str, found: Counter[str]) -> None:
@@ -220,6 +240,8 @@ def report_lines(report: ExportReport) -> Iterator[str]:
         yield f"  {report.validation_name}: {report.validation_count:,} more, of other users, tasks and sessions"
         if report.straddling:
             yield f"  on neither side{_listed(report.straddling)}"
+    if report.left_behind:
+        yield f"  note: {report.left_behind} is of an earlier export: its rows may be in {report.file_name} too"
     if report.raw_faults != report.faults:
         yield f"  trainable as logged: {total - sum(report.raw_faults.values()):,} of {total:,}{_listed(report.raw_faults)}"
         yield f"  trimmed to the last answer: {trainable:,} of {total:,}{_listed(report.faults)}"
