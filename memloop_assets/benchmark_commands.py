@@ -25,6 +25,7 @@ from memloop_assets.trajectories.redaction import RedactionSettings
 from memloop_assets.weeks import parse_week_range
 
 _NO_TASK = "widen --weeks, choose fewer arms with --arm, lower --min-arms, or fill the gaps (--gaps FILE lists them)"
+_FILL = "run each prompt with its arm, log it, `memloop ingest --origin benchmark`"
 
 
 def add_benchmark(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -84,7 +85,12 @@ def _add_holdout_share(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(arguments: argparse.Namespace, folder: Path) -> int:
-    options = BuildOptions(arguments.name, arguments.holdout_share, tuple(arguments.arm), arguments.min_arms)
+    settings = load_settings(folder, os.environ)
+    options = BuildOptions(
+        arguments.name, arguments.holdout_share, tuple(arguments.arm), arguments.min_arms, tuple(settings.arms)
+    )
+    if arguments.gaps:
+        _refuse_gaps_file(arguments.gaps)
     wanted = parse_week_range(arguments.weeks) if arguments.weeks else None
     home = open_home_now(folder, os.environ)
     logged = home.landing.weeks()
@@ -94,16 +100,25 @@ def _build(arguments: argparse.Namespace, folder: Path) -> int:
     tried = gather_trials(home.landing, home.settings, wanted or (logged[0], logged[-1]), origins)
     built = build_suite(tried, options)
     print(*build_lines(built, tried, _needs(home.settings)), sep="\n")
-    if arguments.gaps:
+    if arguments.gaps and built.gaps:
         write_atomically(arguments.gaps, gaps_file(built.gaps).encode())
-        print(
-            f"gaps written to {arguments.gaps}: run each prompt with its arm, log it, `memloop ingest --origin benchmark`"
-        )
+        print(f"gaps written to {arguments.gaps}: {_FILL}")
+    elif arguments.gaps:
+        print(f"no gaps: nothing was written to {arguments.gaps}")
     if not built.kept:
-        raise BadInput("benchmark build", "no task was tried by enough arms, so there is nothing to save", _NO_TASK)
+        fix = f"fill the gaps in {arguments.gaps}: {_FILL}" if arguments.gaps and built.gaps else _NO_TASK
+        raise BadInput("benchmark build", "no task was tried by enough arms, so there is nothing to save", fix)
     if not arguments.check:
         _save(home, built.suite)
     return 0
+
+
+def _refuse_gaps_file(path: Path) -> None:
+    """Raise BadInput where the gaps cannot be written, or would replace a file that is no such list."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise BadInput("--gaps", f"{path} cannot be written", "name a file in a folder that exists")
+    if path.exists() and not path.read_bytes().startswith(gaps_file(()).strip().encode()):
+        raise BadInput("--gaps", f"{path} lies there and is no list of gaps", "name another file")
 
 
 def _import(arguments: argparse.Namespace, folder: Path) -> int:

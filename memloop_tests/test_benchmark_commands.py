@@ -126,6 +126,36 @@ def test_where_no_task_is_kept_the_gaps_are_told_and_nothing_is_saved(tmp_path: 
     assert not suite_file(tmp_path).exists()
 
 
+def test_logs_of_one_arm_still_give_the_calls_that_a_priced_arm_lacks(tmp_path: Path, capsys: Said) -> None:
+    (tmp_path / "memloop.toml").write_text(f"[arms.{SMALL}]\n[arms.{LARGE}]\n")
+    ingest(tmp_path, "live", ("One", SMALL), ("Two", SMALL))
+    gaps = tmp_path / "gaps.csv"
+    for _again in range(2):  # a list of gaps may be replaced by the next one
+        assert memloop(tmp_path, "build", "--check", "--gaps", gaps) == 1
+        assert capsys.readouterr().err.startswith("memloop: benchmark build: no task was tried by enough arms")
+    calls = [*csv.DictReader(io.StringIO(gaps.read_text(encoding="utf-8")))]
+    assert {(call["arm"], call["prompt"]) for call in calls} == {(LARGE, "One"), (LARGE, "Two")}
+    (tmp_path / "memloop.toml").write_text(f"[arms.{SMALL}]\n")
+    assert memloop(tmp_path, "build", "--check") == 1
+    assert "name a second arm as [arms.NAME] in memloop.toml: --gaps FILE then lists" in capsys.readouterr().err
+
+
+def test_without_gaps_no_file_is_written_and_no_other_file_is_replaced(tmp_path: Path, capsys: Said) -> None:
+    write_settings(tmp_path)
+    ingest(tmp_path, "live", ("One", SMALL), ("One", LARGE))
+    assert memloop(tmp_path, "build", "--check", "--gaps", tmp_path / "gaps.csv") == 0
+    assert f"no gaps: nothing was written to {tmp_path / 'gaps.csv'}" in capsys.readouterr().out
+    assert not (tmp_path / "gaps.csv").exists()
+    (tmp_path / "mine.csv").write_text("task_id,prompt\n")
+    for name, culprit in (("mine.csv", "is no list of gaps"), ("logs", "cannot be written"), ("no/gaps.csv", "cannot")):
+        assert memloop(tmp_path, "build", "--check", "--gaps", tmp_path / name) == 1
+        said = capsys.readouterr()
+        assert said.err.startswith("memloop: --gaps: ")
+        assert culprit in said.err
+        assert said.out == ""
+    assert (tmp_path / "mine.csv").read_text() == "task_id,prompt\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "culprit"),
     [
@@ -149,7 +179,9 @@ def test_a_mistake_is_one_line_with_its_fix(tmp_path: Path, capsys: Said, argume
 def test_an_arm_that_was_never_tried_and_a_share_above_one_are_refused(tmp_path: Path, capsys: Said) -> None:
     home = home_with_trials(tmp_path)
     assert memloop(home, "build", "--arm", SMALL, "--arm", "lagre") == 1
-    assert f"'lagre' tried no task with a known reward. Fix: name some of {SMALL}, {LARGE}" in capsys.readouterr().err
+    assert "'lagre' tried no task with a known reward, and" in capsys.readouterr().err
+    assert memloop(home, "build", "--arm", SMALL, "--arm", "lare-model") == 1
+    assert f"Fix: did you mean '{LARGE}'?" in capsys.readouterr().err
     assert memloop(home, "build", "--holdout-share", "2") == 1
     assert "between 0 and 1" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from memloop_assets.benchmarks.suite import BenchmarkSuite, BenchmarkTask
 from memloop_assets.benchmarks.trials import Tried, TriedTask
-from memloop_assets.errors import BadInput
+from memloop_assets.errors import BadInput, did_you_mean
 from memloop_assets.near_duplicates import mark_near_duplicates
 from memloop_assets.tasks import split_of_task
 
@@ -20,13 +20,15 @@ FEWEST_ARMS = 2
 class BuildOptions:
     """What is asked of a build: the benchmark's name, the share held out, the arms (none: every arm that was tried).
 
-    ``fewest_arms``: how many of these must have tried a task that is kept; None: all of them. Raises BadInput for fewer than two.
+    ``fewest_arms``: how many of these must have tried a task that is kept; None: all of them. ``untried_arms``: further arms that there
+    are, of which no trial need be known: what they lack are gaps. Raises BadInput for fewer than two arms.
     """
 
     name: str
     holdout_share: float = 0.5
     arms: tuple[str, ...] = ()
     fewest_arms: int | None = None
+    untried_arms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a benchmark that would compare nothing."""
@@ -64,20 +66,10 @@ class BuiltSuite:
 def build_suite(tried: Tried, options: BuildOptions) -> BuiltSuite:
     """Return the suite of the tasks that enough of the chosen arms tried; several trials of an arm on a task are averaged.
 
-    A suite without tasks is returned as such: its gaps are what a person needs then. Raises BadInput for an arm that was never tried, and
-    where fewer than two were.
+    A suite without tasks is returned as such: its gaps are what a person needs then. Raises BadInput for an arm that is neither tried nor
+    known, and where there are fewer than two.
     """
-    strangers = [arm for arm in options.arms if arm not in tried.arms]
-    known = ", ".join(tried.arms) or "none"
-    if strangers:
-        raise BadInput("--arm", f"{strangers[0]!r} tried no task with a known reward", f"name some of {known}")
-    arms = tuple(arm for arm in tried.arms if not options.arms or arm in options.arms)
-    if len(arms) < FEWEST_ARMS:
-        fix = "log `route` and `outcome` events of two arms at least, or ingest shadow calls with `--origin benchmark`"
-        left_out = f" (left out: {tried.left_out_text})" if tried.left_out else ""
-        raise BadInput(
-            "benchmark build", f"arms with a known reward in {tried.first}..{tried.last}: {known}{left_out}", fix
-        )
+    arms = _chosen_arms(tried, options)
     fewest = min(options.fewest_arms or len(arms), len(arms))
     kept, gaps = [], []
     for task in tried.tasks.values():
@@ -94,6 +86,28 @@ def build_suite(tried: Tried, options: BuildOptions) -> BuiltSuite:
     )
     gaps.sort(key=lambda gap: (len(gap.missing), gap.task.key))
     return BuiltSuite(suite, arms, tuple(kept), tuple(gaps))
+
+
+def _chosen_arms(tried: Tried, options: BuildOptions) -> tuple[str, ...]:
+    """Return the arms to compare, those tried most first; untried ones only where they are named, or where one alone was tried."""
+    known = list(dict.fromkeys((*tried.arms, *sorted(options.untried_arms))))
+    strangers = [arm for arm in options.arms if arm not in known]
+    if strangers:
+        fix = did_you_mean(strangers[0], known) or f"name some of {', '.join(known) or 'none'}"
+        raise BadInput(
+            "--arm", f"{strangers[0]!r} tried no task with a known reward, and memloop.toml has no such arm", fix
+        )
+    wanted = options.arms or (tried.arms if len(tried.arms) >= FEWEST_ARMS else known)
+    arms = tuple(arm for arm in known if arm in wanted)
+    if not tried.arms or len(arms) < FEWEST_ARMS:
+        left_out = f" (left out: {tried.left_out_text})" if tried.left_out else ""
+        raise BadInput(
+            "benchmark build",
+            f"arms with a known reward in {tried.first}..{tried.last}: {', '.join(tried.arms) or 'none'}{left_out}",
+            "log `route` and `outcome` events of two arms at least, or name a second arm as [arms.NAME] in memloop.toml: "
+            "--gaps FILE then lists the shadow calls that it lacks",
+        )
+    return arms
 
 
 def complete_counts(built: BuiltSuite, tried: Tried) -> list[int]:

@@ -185,6 +185,33 @@ def test_what_compares_nothing_is_refused(rows: list[Row], arms: tuple[str, ...]
         BuildOptions("own", fewest_arms=1)
 
 
+def test_an_arm_without_any_trial_is_compared_where_it_is_known_and_named_or_another_is_alone() -> None:
+    alone, two = tried(trial("A", "small"), trial("B", "small")), tried(trial("A", "small"), trial("B", "large"))
+    for given, named, arms in (
+        (alone, (), ("small", "huge")),
+        (alone, ("huge", "small"), ("small", "huge")),
+        (two, (), ("large", "small")),
+        (two, ("small", "huge"), ("small", "huge")),
+    ):
+        built = build_suite(given, BuildOptions("own", arms=named, untried_arms=("huge", "small")))
+        assert built.arms == arms
+        lacking = {(gap.task.prompt, arm) for gap in built.gaps for arm in gap.missing}
+        assert lacking == {
+            (task.prompt, arm)
+            for task in given.tasks.values()
+            if any(arm in task.trials for arm in arms)
+            for arm in arms
+            if arm not in task.trials
+        }
+        assert "reward there" in said(given, built)
+    with pytest.raises(
+        BadInput, match=r"'hueg' tried no task .*, and memloop\.toml has no such arm\. Fix: did you mean 'huge'"
+    ):
+        build_suite(alone, BuildOptions("own", arms=("hueg",), untried_arms=("huge",)))
+    with pytest.raises(BadInput, match=r"W02: none. Fix: .*\[arms.NAME\] in memloop.toml"):
+        build_suite(tried(), BuildOptions("own", untried_arms=("huge", "small")))
+
+
 # gaps
 
 
