@@ -30,11 +30,12 @@ from memloop_assets.settings import find_home, load_settings, write_first_week
 from memloop_assets.status import decision_lines, dry_run_lines, find_attempt, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
+from memloop_assets.trajectories.quarantine import quarantine_lines
 from memloop_assets.trajectories.redaction import RedactionSettings, redact_rejected
 from memloop_assets.trajectories.secret_rules import Rule
 from memloop_assets.trajectories.sniffing import AUTO, sniff
 from memloop_assets.trajectories.sources import FileReport, ReadOptions, check_file, find_logs
-from memloop_assets.weeks import IsoWeek, parse_week_range
+from memloop_assets.weeks import IsoWeek, parse_week_range, weeks_between
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(commands)
 
     _add_data(commands)
+
+    quarantine = commands.add_parser("quarantine", help="the lines that could not be read: file, line and reason")
+    quarantine.add_argument("weeks", nargs="?", help="FROM..TO, or one week (default: every week with logs)")
+    quarantine.set_defaults(run=_quarantine)
 
     status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
     status.set_defaults(run=_status)
@@ -258,6 +263,13 @@ def _report(arguments: argparse.Namespace, folder: Path) -> int:
 
 def _status(_arguments: argparse.Namespace, folder: Path) -> int:
     print(*status_lines(_open(folder)), sep="\n")
+    return 0
+
+
+def _quarantine(arguments: argparse.Namespace, folder: Path) -> int:
+    wanted = [*weeks_between(*parse_week_range(arguments.weeks))] if arguments.weeks else None
+    home = _open(folder)
+    print(*quarantine_lines(home.store, home.landing.weeks() if wanted is None else wanted), sep="\n")
     return 0
 
 

@@ -219,6 +219,7 @@ def test_a_port_that_is_in_use_is_told_before_the_ui_starts(
 READING = (
     ["status"],
     ["report"],
+    ["quarantine"],
     ["backfill", "2026-W02"],
     ["export", "sft", "--for", "trl", "--weeks", "2026-W02", "--out", "out.jsonl"],
     ["forget", "--user", "ann"],

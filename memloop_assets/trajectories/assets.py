@@ -13,6 +13,7 @@ from memloop_assets.pictures import draw_bars
 from memloop_assets.trajectories.cutting import CutWeek, cut_week, quarantine_week
 from memloop_assets.trajectories.landing import landed_label
 from memloop_assets.trajectories.quality import RULE_NUMBER, TIERS, grade_trajectory
+from memloop_assets.trajectories.quarantine import quarantine_page
 from memloop_assets.trajectories.redaction import RedactionSettings, Redactor
 from memloop_assets.trajectories.secret_verdict import no_secrets
 from memloop_assets.trajectories.tables import (
@@ -86,6 +87,7 @@ def quarantined_lines(context: dg.AssetExecutionContext, home: MemloopHome) -> d
             "quarantined_file_count": len(pc.unique(table["source_id"])),
             "quarantined_byte_count": pc.sum(table["byte_count"]).as_py() or 0,
             "reasons": _listed(reasons),
+            "lines": dg.MetadataValue.md(quarantine_page(table, week)),
             "redacted_count": finds.total(),
             "redacted": _listed(finds),
         }

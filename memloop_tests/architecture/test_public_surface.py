@@ -11,7 +11,7 @@ from memloop_tests.architecture.source_tree import ROOT
 CLIENT_NAMES = {"Choice", "Router", "load_champion"}
 COMMANDS = {
     *(f"benchmark {action}" for action in ("build", "import", "list", "show", "use")),
-    *("backfill", "demo", "export", "forget", "ingest", "report", "status", "ui"),
+    *("backfill", "demo", "export", "forget", "ingest", "quarantine", "report", "status", "ui"),
 }
 
 
