@@ -87,7 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     quarantine.add_argument("weeks", nargs="?", help="FROM..TO, or one week (default: every week with logs)")
     quarantine.set_defaults(run=_quarantine)
 
-    status = commands.add_parser("status", help="settings, weeks, champion and decisions of the home")
+    status = commands.add_parser("status", help="weeks, champion, decisions and settings of the home")
+    status.add_argument("--all", action="store_true", help="every table, week and setting, whatever the length")
     status.set_defaults(run=_status)
 
     ui = commands.add_parser("ui", help="serve the Dagster UI of the home until interrupted")
@@ -261,8 +262,8 @@ def _report(arguments: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _status(_arguments: argparse.Namespace, folder: Path) -> int:
-    print(*status_lines(_open(folder)), sep="\n")
+def _status(arguments: argparse.Namespace, folder: Path) -> int:
+    print(*status_lines(_open(folder), is_whole=arguments.all), sep="\n")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, shortage_of
@@ -13,7 +13,7 @@ from memloop_assets.promotion.attempts import Attempt, Attempts
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.routing.versions import LedgerRow, first_broken_row
-from memloop_assets.settings import build_section
+from memloop_assets.settings import Settings, build_section
 from memloop_assets.staleness import moved_weeks, stale_range
 from memloop_assets.trajectories.redaction import RedactionSettings
 from memloop_assets.weeks import IsoWeek, weeks_between
@@ -32,22 +32,30 @@ WEEKLY_TABLES = (
     "promotion_decision",
     "training_report",
 )
+_ROOM_SETTINGS = {"redaction": RedactionSettings, "routing": TrainingSettings, "promotion": PromotionPolicy}
+_SHOWN = 5
 
 
-def status_lines(home: Home) -> Iterator[str]:
-    """Yield the home's settings with their values, its weeks, its champion and what stands failed."""
+def status_lines(home: Home, *, is_whole: bool = False) -> Iterator[str]:
+    """Yield the home's weeks, its champion, what does not stand well and the settings that are not at their defaults, on one screen.
+
+    ``is_whole``: every table, every week that does not stand well, and every setting with its value.
+    """
     settings = home.settings
     yield f"home      {settings.home}"
     yield f"data      {home.places.data}"
     yield f"first     {home.first_week}{'' if settings.first_week else ' (default: the first ingest sets it)'}"
     logged = home.landing.weeks()
     yield f"logs      {f'{logged[0]}..{logged[-1]}' if logged else 'none ingested: memloop ingest PATH'}"
-    yield from _table_lines(home)
-    yield from stale_lines(home)
+    yield from _table_lines(home) if is_whole else _table_summary(home)
+    yield from _some(_failed_lines(home), is_whole=is_whole)
+    *stale, fix = [*stale_lines(home)] or [""]
+    yield from _some(stale, is_whole=is_whole)
+    yield from [fix] if fix else []
     rows = home.ledger.rows()
     yield f"champion  {home.ledger.champion_as_of()}"
     yield f"decided   {len(rows)} weeks, {sum(row.action == 'promote' for row in rows)} promoted"
-    yield from _second_thoughts(home, rows)
+    yield from _some(_second_thoughts(home, rows), is_whole=is_whole)
     attempts = Attempts(home.state, home.places.training_reports).rows()
     newest = f", newest {attempts[-1].report_id}: {attempts[-1].outcome}" if attempts else ""
     yield f"reports   {len(attempts)} attempts{newest}"
@@ -56,13 +64,46 @@ def status_lines(home: Home) -> Iterator[str]:
     if broken:
         yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
     yield f"benchmark {_benchmark_line(home)}"
+    yield from _setting_lines(settings) if is_whole else _changed_settings(settings)
+
+
+def _setting_lines(settings: Settings) -> Iterator[str]:
     yield "settings"
-    shown = settings.as_dict()
-    shown["redaction"] = _filled("redaction", RedactionSettings, shown)
-    shown["routing"] = _filled("routing", TrainingSettings, shown)
-    shown["promotion"] = _filled("promotion", PromotionPolicy, shown)
-    for name, value in shown.items():
+    for name, value in _all_settings(settings).items():
         yield f"  {name} = {json.dumps(value)}"
+
+
+def _changed_settings(settings: Settings) -> Iterator[str]:
+    """Yield the settings that are not at their defaults; of arms, the names."""
+    yield "settings  memloop status --all prints every one; not at their defaults:"
+    plain = _all_settings(Settings(settings.home))
+    for name, value in _all_settings(settings).items():
+        if name == "arms":
+            yield f"  arms: {', '.join(settings.arms) or 'none'}"
+        elif isinstance(value, dict):
+            usual: Any = plain[name]
+            changed = [f"{key} = {json.dumps(one)}" for key, one in value.items() if one != usual[key]]
+            if changed:
+                yield f"  [{name}] {', '.join(changed)}"
+        elif value != plain[name]:
+            yield f"  {name} = {json.dumps(value)}"
+
+
+def _all_settings(settings: Settings) -> dict[str, object]:
+    """Return every setting with its value, by section, those of rooms included."""
+    shown = settings.as_dict()
+    for name, kind in _ROOM_SETTINGS.items():
+        shown[name] = _filled(name, kind, shown)
+    return shown
+
+
+def _some(lines: Iterable[str], *, is_whole: bool) -> Iterator[str]:
+    """Yield all lines, or the first few and how many there are more."""
+    listed = [*lines]
+    shown = listed if is_whole or len(listed) <= _SHOWN + 1 else listed[:_SHOWN]
+    yield from shown
+    if len(shown) < len(listed):
+        yield f"  and {len(listed) - len(shown):,} more: memloop status --all"
 
 
 def _forgotten_lines(home: Home) -> Iterator[str]:
@@ -113,7 +154,7 @@ def find_attempt(home: Home, name: str) -> Attempt:
     try:
         return attempts.find(name)
     except BadInput as error:
-        weeks = sorted({row.week for row in attempts.rows()})
+        weeks = sorted({IsoWeek.parse(row.week) for row in attempts.rows()})
         if not weeks:
             raise
         week = name.partition(".")[0].strip()
@@ -122,10 +163,10 @@ def find_attempt(home: Home, name: str) -> Attempt:
         raise BadInput(error.thing, error.culprit, there) from None
 
 
-def _spans(weeks: Sequence[str]) -> str:
+def _spans(weeks: Iterable[IsoWeek]) -> str:
     """Return weeks in ascending order as text, neighbours as a range: ``2026-W02..2026-W05, 2026-W09``."""
     spans: list[list[IsoWeek]] = []
-    for week in map(IsoWeek.parse, weeks):
+    for week in weeks:
         if spans and spans[-1][1].shift(1) == week:
             spans[-1][1] = week
         else:
@@ -134,14 +175,33 @@ def _spans(weeks: Sequence[str]) -> str:
 
 
 def _table_lines(home: Home) -> Iterator[str]:
+    for name, span in _table_spans(home).items():
+        yield f"table     {name:<20} {span}"
+
+
+def _table_summary(home: Home) -> Iterator[str]:
+    """Yield one line for most tables, and one for each group of others that stand elsewhere."""
+    groups: dict[str, list[str]] = {}
+    for name, span in _table_spans(home).items():
+        groups.setdefault(span, []).append(name)
+    for number, (span, names) in enumerate(sorted(groups.items(), key=lambda group: -len(group[1]))):
+        yield f"tables    {span}: {f'{len(names)} tables' if number == 0 and len(names) > 1 else ', '.join(names)}"
+
+
+def _table_spans(home: Home) -> dict[str, str]:
+    """Return the tables that were ever written, each with how many weeks it has and the newest."""
+    found = {}
     for name in WEEKLY_TABLES:
         weeks = home.store.weeks(name)
-        failed = home.store.failures(name)
-        if weeks or failed:
-            span = f"{len(weeks)} weeks, newest {weeks[-1]}" if weeks else "no week"
-            yield f"table     {name:<20} {span}"
-        for week, reason in failed.items():
-            yield f"  failed  {week}: {reason}"
+        if weeks or home.store.failures(name):
+            found[name] = f"{len(weeks)} weeks, newest {weeks[-1]}" if weeks else "no week"
+    return found
+
+
+def _failed_lines(home: Home) -> Iterator[str]:
+    for name in WEEKLY_TABLES:
+        for week, reason in home.store.failures(name).items():
+            yield f"  failed  {name} {week}: {reason}"
 
 
 def stale_lines(home: Home) -> Iterator[str]:
@@ -150,7 +210,7 @@ def stale_lines(home: Home) -> Iterator[str]:
     for name, weeks in moved.items():
         why = sorted({label for labels in weeks.values() for label in labels})
         more = f" and {len(why) - 3} more" if len(why) > 3 else ""
-        yield f"stale     {name:<20} {', '.join(map(str, weeks))}: {', '.join(why[:3])}{more} moved on"
+        yield f"stale     {name:<20} {_spans(sorted(weeks))}: {', '.join(why[:3])}{more} moved on"
     span = stale_range(moved)
     if span:
         yield f"  fix     memloop backfill {span[0]}..{span[1]}"

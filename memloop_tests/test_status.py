@@ -12,7 +12,10 @@ from memloop_tests.scenario import FIRST, LAST_RUN, decisions, finished_home, op
 
 def test_every_setting_is_shown_with_its_value_also_where_it_is_the_default(tmp_path: Path) -> None:
     (tmp_path / "memloop.toml").write_text("[promotion]\nmin_new_samples = 7\n")
-    text = "\n".join(status_lines(open_at(tmp_path)))
+    home = open_at(tmp_path)
+    short = [*status_lines(home)]
+    assert short[-2:] == ["  arms: none", "  [promotion] min_new_samples = 7"]
+    text = "\n".join(status_lines(home, is_whole=True))
     assert '"min_new_samples": 7' in text
     assert '"required_task_count": 100' in text
     assert '"penalty"' in text
@@ -21,10 +24,11 @@ def test_every_setting_is_shown_with_its_value_also_where_it_is_the_default(tmp_
 
 def test_a_full_home_tells_its_weeks_and_decisions(tmp_path: Path) -> None:
     home = finished_home(tmp_path / "home")
-    text = "\n".join(status_lines(home))
+    text = "\n".join(status_lines(home, is_whole=True))
     promoted = sum(outcome == "promote" for outcome in decisions(home).values())
     assert f"decided   5 weeks, {promoted} promoted" in text
     assert f"trajectories         5 weeks, newest {LAST_RUN}" in text
+    assert f"tables    5 weeks, newest {LAST_RUN}: 12 tables" in [*status_lines(home)]
     assert "failed" not in text
     assert "is not as it was written" not in text
 
@@ -33,8 +37,23 @@ def test_a_failed_week_is_listed_with_its_reason(tmp_path: Path) -> None:
     home = finished_home(tmp_path / "home")
     home.store.record_failure("sft_examples", LAST_RUN, InputFailed("trajectories", "it is gone", "bring it back"))
     assert any(
-        line == f"  failed  {LAST_RUN}: trajectories: it is gone. Fix: bring it back" for line in status_lines(home)
+        line == f"  failed  sft_examples {LAST_RUN}: trajectories: it is gone. Fix: bring it back"
+        for line in status_lines(home)
     )
+
+
+def test_a_home_in_which_much_fails_still_fits_on_a_screen_and_all_of_it_is_told_when_asked_for(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    for table in ("router_checkpoint", "promotion_decision"):
+        for number in range(30):
+            home.store.record_failure(table, FIRST.shift(number), InputFailed("it", "is gone", "bring it back"))
+    short, whole = [*status_lines(home)], [*status_lines(home, is_whole=True)]
+    assert len(short) <= 40
+    assert max(map(len, short)) < 200
+    assert sum(line.startswith("  failed") for line in short) == 5
+    assert "  and 55 more: memloop status --all" in short
+    assert sum(line.startswith("  failed") for line in whole) == 60
+    assert not any("more: " in line for line in whole)
 
 
 def test_a_ledger_that_was_edited_is_told(tmp_path: Path) -> None:
