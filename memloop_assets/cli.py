@@ -27,7 +27,7 @@ from memloop_assets.home import Home, is_home, open_home_now, require_home
 from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.promotion.report import report_page
 from memloop_assets.settings import find_home, load_settings, write_first_week
-from memloop_assets.status import decision_lines, dry_run_lines, find_attempt, status_lines
+from memloop_assets.status import decision_lines, dry_run_lines, find_attempt, short_page, status_lines
 from memloop_assets.trajectories.formats.catalogue import READERS
 from memloop_assets.trajectories.formats.reader import ORIGINS
 from memloop_assets.trajectories.quarantine import quarantine_lines
@@ -121,6 +121,9 @@ def _add_runs(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     report = commands.add_parser("report", help="the report of an attempt at a week")
     report.add_argument("name", nargs="?", default="", help="a week (its newest attempt) or an id such as 2026-W12.3")
     report.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    report.add_argument(
+        "--all", action="store_true", help="print the whole page, with every test and where it comes from"
+    )
     report.set_defaults(run=_report)
 
 
@@ -258,7 +261,12 @@ def _report(arguments: argparse.Namespace, folder: Path) -> int:
     home = _open(folder)
     attempts = Attempts(home.state, home.places.training_reports)
     report = attempts.get_report(find_attempt(home, arguments.name).report_id)
-    print(json.dumps(report, indent=1, sort_keys=True) if arguments.json else report_page(report))
+    page = report_page(report)
+    if arguments.json:
+        page = json.dumps(report, indent=1, sort_keys=True)
+    elif not arguments.all:
+        page = short_page(page, report["id"])
+    print(page)
     return 0
 
 

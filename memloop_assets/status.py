@@ -1,4 +1,4 @@
-"""What ``memloop status`` and ``memloop backfill`` print: settings, weeks, champion, decisions, as lines of text."""
+"""What ``memloop status``, ``report`` and ``backfill`` print: settings, weeks, champion, decisions, as text that fits on a screen."""
 
 import dataclasses
 import json
@@ -34,6 +34,8 @@ WEEKLY_TABLES = (
 )
 _ROOM_SETTINGS = {"redaction": RedactionSettings, "routing": TrainingSettings, "promotion": PromotionPolicy}
 _SHOWN = 5
+_SCREEN_LINES = 40
+_LONG_SECTIONS = ("Other tests", "Where it comes from")
 
 
 def status_lines(home: Home, *, is_whole: bool = False) -> Iterator[str]:
@@ -161,6 +163,17 @@ def find_attempt(home: Home, name: str) -> Attempt:
         newest = [row.report_id for row in attempts.rows() if row.week == week][-1:]
         there = f"the newest of that week is {newest[0]}" if newest else f"weeks with reports: {_spans(weeks)}"
         raise BadInput(error.thing, error.culprit, there) from None
+
+
+def short_page(page: str, report_id: str) -> str:
+    """Return a report's page up to what was measured, and how to see the sections left out; for a screen."""
+    places = [place for heading in _LONG_SECTIONS if (place := page.find(f"\n## {heading}\n")) >= 0]
+    if not places:
+        return page
+    left_out = " and ".join(heading.lower() for heading in _LONG_SECTIONS if f"\n## {heading}\n" in page)
+    return (
+        f"{page[: min(places)].rstrip()}\n\nLeft out: {left_out}. memloop report {report_id} --all prints everything.\n"
+    )
 
 
 def _spans(weeks: Iterable[IsoWeek]) -> str:

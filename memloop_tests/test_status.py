@@ -5,8 +5,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from memloop_assets.errors import InputFailed
+from memloop_assets.promotion.attempts import Attempts
+from memloop_assets.promotion.report import report_page
 from memloop_assets.state import LEDGER
-from memloop_assets.status import decision_line, decision_lines, status_lines
+from memloop_assets.status import decision_line, decision_lines, short_page, status_lines
 from memloop_tests.scenario import FIRST, LAST_RUN, decisions, finished_home, open_at
 
 
@@ -73,3 +75,17 @@ def test_a_decided_week_is_one_line_and_an_undecided_one_says_so(tmp_path: Path)
     assert all("\n" not in line for line in lines)
     assert lines[-1] == f"{LAST_RUN.shift(1)}  -        it was never materialised"
     assert home.ledger.champion_as_of() in decision_line(home, LAST_RUN)
+
+
+def test_a_report_fits_on_a_screen_and_says_how_to_see_the_rest(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    attempts = Attempts(home.state, home.places.training_reports)
+    page = report_page(attempts.get_report(f"{LAST_RUN}.1"))
+    short = short_page(page, f"{LAST_RUN}.1")
+    assert page.count("\n## ") == 4
+    assert [line for line in short.splitlines() if line.startswith("## ")] == ["## Why", "## What was measured"]
+    assert page.startswith(short.partition("\n\nLeft out")[0])
+    assert short.count("\n") <= 40
+    assert f"other tests and where it comes from. memloop report {LAST_RUN}.1 --all prints everything" in short
+    brief = "# 2026-W02, attempt 1: skip\n\n## Why\n\n- It was.\n\n## Where it comes from\n\nFrom logs.\n"
+    assert short_page(brief, "2026-W02.1") == brief

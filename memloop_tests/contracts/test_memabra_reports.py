@@ -99,7 +99,7 @@ def test_m05_a_report_is_found_by_its_id_or_its_week_and_an_altered_one_is_refus
     assert attempts.find() == attempts.find(f"{SECOND}.1")
     with pytest.raises(BadInput, match=r"there is no report 2026-W02\.7"):
         attempts.find("2026-W02.7")
-    assert main(["--home", str(folder), "report", str(FIRST)]) == 0
+    assert main(["--home", str(folder), "report", str(FIRST), "--all"]) == 0
     page = capsys.readouterr().out
     assert page.startswith(f"# {FIRST}, attempt 1: ")
     path = attempts.path_of(FIRST, 1)
