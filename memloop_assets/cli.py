@@ -23,7 +23,7 @@ from memloop_assets.demo import run_demo
 from memloop_assets.disk_faults import find_disk_fault, is_of_home, naming_disk_faults
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.forgetting import find_person, forget_lines
-from memloop_assets.home import Home, is_home, open_home_now, require_home
+from memloop_assets.home import Home, check_settings, is_home, open_home_now, require_home
 from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.promotion.report import report_page
 from memloop_assets.settings import find_home, load_settings, write_first_week
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with naming_disk_faults(folder):
             if not arguments.makes_home:
                 require_home(folder)
+            check_settings(folder, os.environ)
             return int(arguments.run(arguments, folder))
     except MemloopError as error:
         print(f"memloop: {error}", file=sys.stderr)
@@ -161,7 +162,7 @@ def _ingest(arguments: argparse.Namespace, folder: Path) -> int:
     if options.format != AUTO:
         options.check()
     rules = settings.section("redaction", RedactionSettings).rules
-    paths = find_logs(arguments.path)
+    paths = find_logs(arguments.path, apart_from=settings.places.data)
     if not arguments.check and not is_home(folder):
         print(f"new home  {folder}")
     home = None if arguments.check else _open(folder)  # a check leaves no trace: it opens no home
@@ -223,7 +224,6 @@ def _place_first_week(home: Home, weeks: Sequence[IsoWeek]) -> None:
 
 def _backfill(arguments: argparse.Namespace, folder: Path) -> int:
     first, last = parse_week_range(arguments.weeks)
-    load_settings(folder, os.environ)  # what is wrong with them is said here, in one line, not by the process to come
     is_dry_run = arguments.dry_run
     flags = [*(["--dry-run"] if is_dry_run else []), *([] if arguments.resume else ["--no-resume"])]
     status = run_backfill(folder, first, last, os.environ, flags)
@@ -249,7 +249,6 @@ def _export(arguments: argparse.Namespace, folder: Path) -> int:
 
 def _forget(arguments: argparse.Namespace, folder: Path) -> int:
     user = sys.stdin.readline().rstrip("\n") if arguments.user == "-" else arguments.user
-    load_settings(folder, os.environ)
     if not arguments.dry_run:
         return run_forget(folder, user, os.environ)
     found = find_person(_open(folder), user)

@@ -10,12 +10,18 @@ from pathlib import Path
 
 from memloop_assets.errors import BadInput
 from memloop_assets.paths import SETTINGS_FILE, Places
+from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.routing.versions import Ledger
 from memloop_assets.settings import DEFAULT_DATA_HOME, DEFAULT_FIRST_WEEK, Settings, load_settings
 from memloop_assets.state import State
 from memloop_assets.store import Store
 from memloop_assets.trajectories.landing import Landing
+from memloop_assets.trajectories.redaction import RedactionSettings
 from memloop_assets.weeks import IsoWeek
+
+ROOM_SETTINGS = {"redaction": RedactionSettings, "routing": TrainingSettings, "promotion": PromotionPolicy}
+"""The rooms' own settings, by their section of ``memloop.toml``."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,13 @@ def open_home(folder: Path, environment: Mapping[str, str], now: Callable[[], da
 def open_home_now(folder: Path, environment: Mapping[str, str]) -> Home:
     """Open a home with this machine's clock; raises as ``open_home`` does."""
     return open_home(folder, environment, lambda: datetime.now(tz=UTC))
+
+
+def check_settings(folder: Path, environment: Mapping[str, str]) -> None:
+    """Raise BadSettings for whatever is wrong with ``memloop.toml``, the rooms' sections too: before a run meets it after minutes."""
+    settings = load_settings(folder, environment)
+    for name, kind in ROOM_SETTINGS.items():
+        settings.section(name, kind)
 
 
 def is_home(folder: Path) -> bool:

@@ -25,6 +25,13 @@ T = typing.TypeVar("T")
 DEFAULT_FIRST_WEEK = IsoWeek(2026, 2)
 DEFAULT_DATA_HOME = "data"
 ROOM_SECTIONS = ("redaction", "routing", "promotion")
+_TYPE_NAMES: dict[typing.Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotes",
+    bool: "true or false",
+    tuple: "a list of texts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,8 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
         ) from error
     known = {"data_home", "first_week", "logs", "datasets", "sensor", "arms", *ROOM_SECTIONS}
     _refuse_unknown(SETTINGS_FILE, raw, known)
+    if raw.get("data_home") == "":
+        raise BadSettings(SETTINGS_FILE, "data_home is empty", f"name a folder, as {DEFAULT_DATA_HOME!r}")
     for name in known - {"data_home", "first_week"}:
         if not isinstance(raw.get(name, {}), dict):
             raise BadSettings(SETTINGS_FILE, f"{name!r} is not a section", f"write it as [{name}]")
@@ -226,8 +235,8 @@ def _typed(thing: str, name: str, value: object, hint: object) -> typing.Any:
             return tuple(value)
         elif isinstance(option, type) and isinstance(value, option) and not (option is int and isinstance(value, bool)):
             return value
-    wanted = " or ".join(getattr(o, "__name__", str(o)) for o in options if o is not type(None))
-    raise BadSettings(thing, f"{name} = {value!r} is not a {wanted}", f"give {name} a {wanted}")
+    wanted = " or ".join(_TYPE_NAMES.get(typing.get_origin(o) or o, str(o)) for o in options if o is not type(None))
+    raise BadSettings(thing, f"{name} = {value!r} is not {wanted}", f"give {name} {wanted}")
 
 
 def _require(thing: str, value: float, lowest: float, highest: float) -> None:

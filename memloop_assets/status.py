@@ -8,14 +8,12 @@ from typing import Any
 from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, shortage_of
 from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.errors import BadInput, MemloopError
-from memloop_assets.home import Home
+from memloop_assets.home import ROOM_SETTINGS, Home
 from memloop_assets.promotion.attempts import Attempt, Attempts
 from memloop_assets.promotion.policy import PromotionPolicy
-from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.routing.versions import LedgerRow, first_broken_row
 from memloop_assets.settings import Settings, build_section
 from memloop_assets.staleness import moved_weeks, stale_range
-from memloop_assets.trajectories.redaction import RedactionSettings
 from memloop_assets.weeks import IsoWeek, weeks_between
 
 WEEKLY_TABLES = (
@@ -32,7 +30,6 @@ WEEKLY_TABLES = (
     "promotion_decision",
     "training_report",
 )
-_ROOM_SETTINGS = {"redaction": RedactionSettings, "routing": TrainingSettings, "promotion": PromotionPolicy}
 _SHOWN = 5
 _SCREEN_LINES = 40
 _LONG_SECTIONS = ("Other tests", "Where it comes from")
@@ -94,7 +91,7 @@ def _changed_settings(settings: Settings) -> Iterator[str]:
 def _all_settings(settings: Settings) -> dict[str, object]:
     """Return every setting with its value, by section, those of rooms included."""
     shown = settings.as_dict()
-    for name, kind in _ROOM_SETTINGS.items():
+    for name, kind in ROOM_SETTINGS.items():
         shown[name] = _filled(name, kind, shown)
     return shown
 
@@ -166,14 +163,12 @@ def find_attempt(home: Home, name: str) -> Attempt:
 
 
 def short_page(page: str, report_id: str) -> str:
-    """Return a report's page up to what was measured, and how to see the sections left out; for a screen."""
-    places = [place for heading in _LONG_SECTIONS if (place := page.find(f"\n## {heading}\n")) >= 0]
-    if not places:
+    """Return a report's page as it fits on a screen: a longer one up to what was measured, and how to see the rest."""
+    places = {heading: place for heading in _LONG_SECTIONS if (place := page.find(f"\n## {heading}\n")) >= 0}
+    if page.count("\n") <= _SCREEN_LINES or not places:
         return page
-    left_out = " and ".join(heading.lower() for heading in _LONG_SECTIONS if f"\n## {heading}\n" in page)
-    return (
-        f"{page[: min(places)].rstrip()}\n\nLeft out: {left_out}. memloop report {report_id} --all prints everything.\n"
-    )
+    told = page[: min(places.values())].rstrip()
+    return f"{told}\n\nLeft out: {' and '.join(places).lower()}. memloop report {report_id} --all prints everything.\n"
 
 
 def _spans(weeks: Iterable[IsoWeek]) -> str:

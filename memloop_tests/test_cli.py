@@ -195,11 +195,36 @@ def test_wrong_settings_are_one_line_whatever_the_command(
     )
 
 
+@pytest.mark.parametrize("command", [["ingest", "--check", "log.jsonl"], ["backfill", "2026-W02"]])
+def test_a_wrong_section_of_a_room_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_log(tmp_path).rename("log.jsonl")
+    write_settings(tmp_path / "home", "[promotion]\nrequired_task_cont = 200")
+    assert memloop(tmp_path / "home", *command) == 1
+    said = capsys.readouterr()
+    assert said.err.endswith("'required_task_cont' is not known. Fix: did you mean 'required_task_count'?\n")
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert not (tmp_path / "home" / "data").exists()
+
+
+def test_what_memloop_wrote_is_no_log_unless_it_is_named(tmp_path: Path, capsys: Said) -> None:
+    home = finished_home(tmp_path / "home").settings.home
+    small_log(home / "more", FIRST.shift(20))
+    assert memloop(home, "ingest", home) == 0
+    said = capsys.readouterr()
+    assert "session_2026-05-25.jsonl: new" in said.out
+    assert "manifest.json" not in said.out + said.err
+    assert memloop(home, "ingest", home / "data" / "tables") == 1
+    assert "manifest.json" in capsys.readouterr().err
+
+
 def test_wrong_settings_are_told_before_the_ui_starts(tmp_path: Path) -> None:
     write_settings(tmp_path / "home", "first_week = 2026")
     done = memloop_process(tmp_path / "home", "ui")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("memloop: memloop.toml: first_week = 2026 is not a ")
+    assert done.stderr.startswith("memloop: memloop.toml: first_week = 2026 is not a text in quotes. Fix: ")
     assert done.stderr.count("\n") == 1
 
 

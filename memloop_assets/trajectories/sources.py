@@ -134,13 +134,18 @@ class FileReport:
         return found
 
 
-def find_logs(path: Path) -> list[Path]:
+def find_logs(path: Path, apart_from: Path | None = None) -> list[Path]:
     """Return the log files that a path names: itself, or the .jsonl and .json files below a folder, rotated and compressed ones too.
 
-    Raises BadInput.
+    ``apart_from``: a folder that is passed over where it lies below that path: what memloop writes is no log. Raises BadInput.
     """
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if is_log_name(p.name) and p.is_file())
+        passed = apart_from if apart_from and not path.resolve().is_relative_to(apart_from) else None
+        found = sorted(
+            p
+            for p in path.rglob("*")
+            if is_log_name(p.name) and p.is_file() and not (passed and p.resolve().is_relative_to(passed))
+        )
         if not found:
             raise BadInput(
                 str(path), "no .jsonl or .json file lies in this folder", "name a log file or a folder of them"
