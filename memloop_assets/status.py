@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, shortage_of
@@ -10,9 +10,11 @@ from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.errors import MemloopError
 from memloop_assets.home import Home
 from memloop_assets.promotion.attempts import Attempts
+from memloop_assets.promotion.champion import ledger_fault
 from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.tables import would_decide
 from memloop_assets.routing.training import TrainingSettings
-from memloop_assets.routing.versions import LedgerRow, first_broken_row
+from memloop_assets.routing.versions import LedgerRow
 from memloop_assets.settings import build_section
 from memloop_assets.staleness import moved_weeks, stale_range
 from memloop_assets.trajectories.redaction import RedactionSettings
@@ -34,6 +36,9 @@ WEEKLY_TABLES = (
 )
 
 
+_DECIDED = ("outcome", "champion_after", "challenger")
+
+
 def status_lines(home: Home) -> Iterator[str]:
     """Yield the home's settings with their values, its weeks, its champion and what stands failed."""
     settings = home.settings
@@ -52,9 +57,9 @@ def status_lines(home: Home) -> Iterator[str]:
     newest = f", newest {attempts[-1].report_id}: {attempts[-1].outcome}" if attempts else ""
     yield f"reports   {len(attempts)} attempts{newest}"
     yield from _forgotten_lines(home)
-    broken = first_broken_row(rows)
-    if broken:
-        yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
+    fault = ledger_fault(home.places.champion, rows)
+    if fault:
+        yield f"ledger    {fault.culprit}. Fix: {fault.fix}"
     yield f"benchmark {_benchmark_line(home)}"
     yield "settings"
     shown = settings.as_dict()
@@ -96,15 +101,26 @@ def dry_run_lines(home: Home, first: IsoWeek, last: IsoWeek) -> Iterator[str]:
 
 
 def decision_line(home: Home, week: IsoWeek) -> str:
-    """Return one week's decision as a line; a week that was not decided says so."""
+    """Return one week's decision as a line; a week that was not decided says so.
+
+    Where the ledger's first decision was another, that is the line, and what would be decided now stands below it.
+    """
     try:
         row = home.store.read("promotion_decision", week).to_pylist()[0]
     except MemloopError as error:
         return f"{week}  -        {error.culprit}"
-    delta, lower = row["utility_delta"], row["utility_delta_lower"]
-    interval = f"{delta:+.4f} [{lower:+.4f}]" if delta is not None and lower is not None else "-"
     why = " ".join(json.loads(row["reasons_json"])[:2])
-    return f"{week}  {row['outcome']:<7}  {interval:<32}  {row['champion_after']:<24}  {why}"
+    columns = f"{_utility(row):<32}  {row['champion_after']:<24}  {why}"
+    standing = home.ledger.decision_of(week)
+    if standing is None or not standing.is_other(row["outcome"], row["champion_after"]):
+        return f"{week}  {row['outcome']:<7}  {columns}"
+    stands = f"{_utility(json.loads(standing.numbers_json)):<32}  {standing.to_version:<24}"
+    return f"{week}  {standing.action:<7}  {stands}  {standing.reason}\n  would now {row['outcome']:<7}  {columns}"
+
+
+def _utility(numbers: Mapping[str, Any]) -> str:
+    delta, lower = numbers.get("utility_delta"), numbers.get("utility_delta_lower")
+    return f"{delta:+.4f} [{lower:+.4f}]" if delta is not None and lower is not None else "-"
 
 
 def _table_lines(home: Home) -> Iterator[str]:
@@ -150,11 +166,11 @@ def _second_thoughts(home: Home, rows: Sequence[LedgerRow]) -> Iterator[str]:
     """Yield the decided weeks that would be decided otherwise now; their first decision stands."""
     for row in rows:
         try:
-            (now,) = home.store.read("promotion_decision", IsoWeek.parse(row.week), ["outcome"])["outcome"].to_pylist()
+            (now,) = home.store.read("promotion_decision", IsoWeek.parse(row.week), list(_DECIDED)).to_pylist()
         except MemloopError:
             continue  # its failure is listed with the tables
-        if row.actor == "gate" and now != row.action:
-            yield f"  {row.week}  decided {row.action}, which stands; would now decide {now}"
+        if row.actor == "gate" and row.is_other(now["outcome"], now["champion_after"]):
+            yield f"  {row.week}  decided {row.action}, which stands; now it {would_decide(now)}"
 
 
 def _filled(name: str, kind: type[Any], shown: dict[str, object]) -> dict[str, object]:
