@@ -264,15 +264,17 @@ FLEETS = (
     Fleet("one of 200 users asks 20 %", one_of(200, 0.2)),
     Fleet("20 users", evenly(20)),
     Fleet("60 users", evenly(60)),
+    Fleet("130 users", evenly(130)),
     Fleet("200 users", evenly(200)),
     Fleet("200 users, heavy tail", heavy_tailed(200)),
+    Fleet("500 users, heavy tail", heavy_tailed(500)),
     Fleet("2,000 users, heavy tail", heavy_tailed(2000)),
     Fleet("sessions of 10", in_sessions, is_user_logged=False),
     Fleet("sessions of 10, one arm each", in_sessions, is_user_logged=False, has_sticky_arms=True),
     Fleet("200 users ask 300 tasks", evenly(200), task_count=300),
     Fleet("everybody new, 300 tasks", lambda length, _rng: np.arange(length), task_count=300),
     Fleet("200 users, one in ten dislikes", evenly(200), tastes=FEW_DISLIKE),
-    Fleet("200, heavy tail, one in ten", heavy_tailed(200), tastes=FEW_DISLIKE),
+    Fleet("500, heavy tail, one in ten", heavy_tailed(500), tastes=FEW_DISLIKE),
 )
 
 

@@ -27,7 +27,7 @@ class AdmissionThresholds:
 
     min_propensity: float = 0.01
     min_ess: float = 100.0
-    min_asker_ess: float = 30.0
+    min_asker_ess: float = 40.0
     min_supported_ratio: float = 0.95
     max_disagreement_errors: float = 1.0
     min_exploration_ratio: float = 0.02

@@ -26,6 +26,11 @@ class Clusters:
         pairs, of_row = np.unique(self.tasks.of_row * self.askers.group_count + self.askers.of_row, return_inverse=True)
         return Groups(of_row.astype(np.intp), int(pairs.size))
 
+    @property
+    def degrees(self) -> float:
+        """Return the degrees of freedom of a mean to which all groups contribute: one less than tasks or askers, and at least 1."""
+        return max(1.0, min(self.tasks.group_count, self.askers.group_count) - 1.0)
+
     def standard_error(self, influence: Floats) -> float:
         """Return the standard error of a mean over trials with these centred influences (n,); NaN for one task or asker.
 

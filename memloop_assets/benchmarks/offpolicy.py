@@ -207,7 +207,7 @@ def _evaluate(
     return OffPolicyEvaluation(
         ips=by_weight.of_mean(weights * earned),
         snips=by_weight.of_ratios(parts, earned),
-        direct_method=_Intervals(clusters, estimation, degrees).of_mean(direct),
+        direct_method=_Intervals(clusters, estimation, clusters.degrees).of_mean(direct),
         doubly_robust=by_weight.of_mean(direct + weights * residuals),
         target=target,
         against=against,

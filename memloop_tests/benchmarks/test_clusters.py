@@ -10,7 +10,7 @@ from memloop_assets.benchmarks.admissibility import admissible
 from memloop_assets.benchmarks.clusters import Clusters, effective_count, jackknife_variance, student_quantile
 from memloop_assets.benchmarks.group_bootstrap import group_rows
 from memloop_assets.benchmarks.logged_trials import LoggedTrials
-from memloop_assets.benchmarks.offpolicy import OffPolicyEvaluation, evaluate_difference
+from memloop_assets.benchmarks.offpolicy import Estimation, OffPolicyEvaluation, evaluate_difference
 
 LENGTH = 500
 
@@ -70,14 +70,16 @@ def test_effective_counts_and_quantiles_have_their_closed_forms() -> None:
 
 
 def ask(fleet: str, rng: np.random.Generator, length: int) -> np.ndarray:
-    """Return who asks each trial: users, the first of whom asks most or not, or sessions of five trials."""
+    """Return who asks each trial: users, the first of whom asks most or not, or sessions of four trials."""
     if fleet == "sessions":
-        return np.arange(length) // 5
+        return np.arange(length) // 4
     users = rng.integers(1, {"one user asks 60 %": 201, "20 users": 21, "200 users": 201}[fleet], size=length)
     return np.where(rng.random(length) < 0.6, 0, users) if fleet == "one user asks 60 %" else users
 
 
-def evaluate_equal(fleet: str, rng: np.random.Generator, *, is_told: bool = True) -> OffPolicyEvaluation:
+def evaluate_equal(
+    fleet: str, rng: np.random.Generator, *, is_told: bool = True, estimation: Estimation | None = None
+) -> OffPolicyEvaluation:
     """Evaluate an equal challenger on LENGTH trials: an asker likes its arm more or less than the champion's, evenly."""
     askers = ask(fleet, rng, LENGTH)
     is_small = (rng.random(askers.max() + 1)[askers] if fleet == "sessions" else rng.random(LENGTH)) < 0.5
@@ -89,7 +91,25 @@ def evaluate_equal(fleet: str, rng: np.random.Generator, *, is_told: bool = True
     trials = LoggedTrials(
         keys, served, np.full(LENGTH, 0.5), rewards.astype(float), arms=("large", "small"), askers=told
     )
-    return evaluate_difference(trials, ("small",) * LENGTH, ("large",) * LENGTH)
+    return evaluate_difference(trials, ("small",) * LENGTH, ("large",) * LENGTH, estimation=estimation)
+
+
+def test_an_interval_is_students_with_the_least_effective_sample_size_behind_it() -> None:
+    found = evaluate_equal("20 users", np.random.default_rng(7))
+    assert found.degrees == min(found.target.asker_ess, found.against.asker_ess) - 1.0
+    assert 15.0 < found.degrees < 20.0
+    reach = student_quantile(0.975, found.degrees) * found.doubly_robust.standard_error
+    assert found.doubly_robust.upper - found.doubly_robust.value == pytest.approx(reach)
+
+
+def test_the_bootstrap_draws_whole_askers_where_these_vary_more() -> None:
+    drawn = Estimation(resamples=1000)
+    found, deceived = (
+        evaluate_equal("20 users", np.random.default_rng(7), is_told=is_told, estimation=drawn).doubly_robust
+        for is_told in (True, False)
+    )
+    assert found.upper - found.lower == pytest.approx(2 * 1.96 * found.standard_error, rel=0.15)
+    assert found.upper - found.lower > 1.5 * (deceived.upper - deceived.lower)
 
 
 @pytest.mark.parametrize("fleet", ["200 users", "sessions"])
