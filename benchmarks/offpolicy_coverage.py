@@ -10,19 +10,26 @@ lets the log decide at its default thresholds, and the coverage of doubly robust
 ``right`` (least squares on what the rewards depend on) or ``wrong`` (the arm's mean over the tasks that it happened to
 serve).
 
-    python benchmarks/offpolicy_coverage.py [--simulations 1000] [--seed 0] [--lengths 300 1000 5000]
+Then logs whose trials depend on each other: fleets in which a few users ask most, tasks come again from other users, or no user is logged
+and a session keeps its arm. The challenger is equal: each user (session, task) likes its arm more or less than the champion's, and over all
+of them that averages 0. Printed are how often it would be promoted if tasks counted as independent, and with who asked taken into account;
+the users are told apart as the loop does, by ``user_group``.
+
+    python benchmarks/offpolicy_coverage.py [--simulations 1000] [--seed 0] [--lengths 300 1000 5000] [--only-clustered]
 """
 
 import argparse
 import itertools
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memloop_assets.benchmarks.admissibility import admissible
+from memloop_assets.benchmarks.clusters import student_quantile
 from memloop_assets.benchmarks.intervals import wilson_interval
 from memloop_assets.benchmarks.logged_trials import LoggedTrials
 from memloop_assets.benchmarks.offpolicy import (
@@ -32,6 +39,7 @@ from memloop_assets.benchmarks.offpolicy import (
     Predict,
     evaluate_difference,
 )
+from memloop_assets.trajectories.ownership import user_group
 
 ARMS = ("large-model", "small-model")
 # Of every other trial, and of those between: the last cell is a fleet in which one half explores more than the other.
@@ -187,6 +195,138 @@ def print_world(world: World, options: argparse.Namespace) -> tuple[list[str], l
     return below, wrongly
 
 
+@dataclass(frozen=True)
+class Fleet:
+    """Who asks the trials of a log: ``asks`` draws whose each of n trials is.
+
+    ``task_count``: different tasks, 0 for as many as trials. ``has_sticky_arms``: whether a user or session keeps the arm that was drawn.
+    ``tastes``: what is added to the chance of a reward by the challenger's arm and taken from that by the champion's, per user evenly
+    drawn from it; the mean is 0.
+    """
+
+    name: str
+    asks: Callable[[int, np.random.Generator], NDArray[np.intp]]
+    is_user_logged: bool = True
+    has_sticky_arms: bool = False
+    task_count: int = 0
+    tastes: tuple[float, ...] = (-0.25, 0.25)
+
+    def draw(self, length: int, explored: float, rng: np.random.Generator) -> LoggedTrials:
+        """Draw a log; the champion always serves the first arm, the challenger would always serve the second."""
+        asker = self.asks(length, rng)
+        task = rng.integers(0, self.task_count, size=length) if self.task_count else np.arange(length)
+        is_explored = (rng.random(asker.max() + 1)[asker] if self.has_sticky_arms else rng.random(length)) < explored
+        liked = rng.choice(self.tastes, asker.max() + 1)[asker]
+        if self.task_count:
+            liked = (liked + rng.choice(self.tastes, self.task_count)[task]) / 2.0
+        rewards = rng.random(length) < 0.5 + np.where(is_explored, liked, -liked)
+        names = [f"{number} of {rng.integers(2**40)}" for number in range(asker.max() + 1)]
+        known = np.array([str(user_group(name)) for name in names] if self.is_user_logged else names)
+        return LoggedTrials(
+            tuple(map(str, task)),
+            tuple(ARMS[place] for place in is_explored.astype(int)),
+            np.where(is_explored, explored, 1.0 - explored),
+            rewards.astype(np.float64),
+            arms=ARMS,
+            askers=tuple(known[asker]),
+        )
+
+
+def evenly(count: int) -> Callable[[int, np.random.Generator], NDArray[np.intp]]:
+    """Return users who ask equally often."""
+    return lambda length, rng: rng.integers(0, count, size=length)
+
+
+def heavy_tailed(count: int) -> Callable[[int, np.random.Generator], NDArray[np.intp]]:
+    """Return users whose shares of the log are log-normal (standard deviation 1)."""
+
+    def asks(length: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        shares = rng.lognormal(size=count)
+        return rng.choice(count, size=length, p=shares / shares.sum())
+
+    return asks
+
+
+def one_of(count: int, share: float) -> Callable[[int, np.random.Generator], NDArray[np.intp]]:
+    """Return users of whom the first asks a share of the log and the others the rest, equally often."""
+    return lambda length, rng: np.where(rng.random(length) < share, 0, rng.integers(1, count, size=length))
+
+
+def in_sessions(length: int, _rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return sessions of ten trials."""
+    return np.arange(length) // 10
+
+
+ALONE = 100  # logs per cell of which it is asked what would be promoted if tasks counted as independent
+FEW_DISLIKE = (-0.45, *[0.05] * 9)
+FLEETS = (
+    Fleet("one of 200 users asks 60 %", one_of(200, 0.6)),
+    Fleet("one of 200 users asks 20 %", one_of(200, 0.2)),
+    Fleet("20 users", evenly(20)),
+    Fleet("60 users", evenly(60)),
+    Fleet("130 users", evenly(130)),
+    Fleet("200 users", evenly(200)),
+    Fleet("200 users, heavy tail", heavy_tailed(200)),
+    Fleet("500 users, heavy tail", heavy_tailed(500)),
+    Fleet("2,000 users, heavy tail", heavy_tailed(2000)),
+    Fleet("sessions of 10", in_sessions, is_user_logged=False),
+    Fleet("sessions of 10, one arm each", in_sessions, is_user_logged=False, has_sticky_arms=True),
+    Fleet("200 users ask 300 tasks", evenly(200), task_count=300),
+    Fleet("everybody new, 300 tasks", lambda length, _rng: np.arange(length), task_count=300),
+    Fleet("200 users, one in ten dislikes", evenly(200), tastes=FEW_DISLIKE),
+    Fleet("500, heavy tail, one in ten", heavy_tailed(500), tastes=FEW_DISLIKE),
+)
+
+
+def print_fleet(fleet: Fleet, length: int, explored: float, options: argparse.Namespace) -> bool:
+    """Print one row of the table of fleets; return whether it covers too little among the admitted."""
+    rng = np.random.default_rng([options.seed, FLEETS.index(fleet), length, round(1000 * explored)])
+    challenger, champion = (ARMS[1],) * length, (ARMS[0],) * length
+    alone = admitted = promoted = held = 0
+    askers = []
+    for number in range(options.simulations):
+        trials = fleet.draw(length, explored, rng)
+        if number < ALONE:
+            alone += _is_promoted(evaluate_difference(replace(trials, askers=()), challenger, champion))
+        found = evaluate_difference(trials, challenger, champion)
+        askers.append(min(found.target.asker_ess, found.against.asker_ess))
+        if admissible(found).is_admissible:
+            admitted += 1
+            promoted += _is_promoted(found)
+            held += found.doubly_robust.lower <= 0.0 <= found.doubly_robust.upper
+    counted = 100 * alone / min(ALONE, options.simulations)
+    shares = f"{counted:8.0f}{np.median(askers):9.0f}{100 * admitted / options.simulations:10.1f}"
+    print(f"{fleet.name:<31}{length:7,}{100 * explored:7.0f} %{shares}", end="")
+    if not admitted:
+        print(f"{'-':>20}{'-':>21}", flush=True)
+        return False
+    for count in (promoted, held):
+        share = wilson_interval(count, admitted)
+        print(f"{100 * share.mean:6.1f} [{100 * share.lower:5.1f}, {100 * share.upper:5.1f}]", end="")
+    print(flush=True)
+    return admitted >= ENOUGH and held < GOAL * admitted
+
+
+def _is_promoted(found: OffPolicyEvaluation) -> bool:
+    """Tell whether the one-sided 95 % bound of the doubly robust estimate is above 0."""
+    robust = found.doubly_robust
+    return robust.value > student_quantile(0.95, found.degrees) * robust.standard_error
+
+
+def print_fleets(options: argparse.Namespace) -> list[str]:
+    """Print the table of logs whose trials depend on each other; return the cells that cover too little."""
+    print("\nTrials that depend on each other, an equal challenger")
+    print(
+        f"{'':<31}{'n':>7}{'explored':>9}{'by task':>8}{'askers':>9}{'admitted':>10}{'promoted of these':>20}{'DR of these':>21}"
+    )
+    cells = itertools.product(FLEETS, ((2000, 0.5), (5000, 0.2)))
+    return [
+        f"{fleet.name}, {length:,}"
+        for fleet, (length, explored) in cells
+        if print_fleet(fleet, length, explored, options)
+    ]
+
+
 def main() -> None:
     """Run the cells and print the tables, and whether the goals were met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -196,11 +336,13 @@ def main() -> None:
     parser.add_argument(
         "--explored", type=float, nargs="+", action="append", help="a share from 0 to 1, or one per half"
     )
+    parser.add_argument("--only-clustered", action="store_true", help="leave out the worlds without dependence")
     options = parser.parse_args()
     started = time.process_time()
     print(f"Coverage of 95 % intervals in %, {options.simulations:,} logs per cell; [95 % interval]")
-    found = [print_world(world, options) for world in WORLDS]
+    found = [([], [])] if options.only_clustered else [print_world(world, options) for world in WORLDS]
     below, wrongly = (list(itertools.chain.from_iterable(names)) for names in zip(*found, strict=True))
+    below += print_fleets(options)
     print(f"\nCells with {ENOUGH} or more admissions and coverage below {100 * GOAL:g} %: {len(below)} {below or ''}")
     print(f"Cells of 2 % exploration or less with any admission: {len(wrongly)} {wrongly or ''}")
     print(f"{time.process_time() - started:.0f} CPU-s")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, shortage_of
@@ -10,8 +10,10 @@ from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.home import ROOM_SETTINGS, Home
 from memloop_assets.promotion.attempts import Attempt, Attempts
+from memloop_assets.promotion.champion import ledger_fault
 from memloop_assets.promotion.policy import PromotionPolicy
-from memloop_assets.routing.versions import LedgerRow, first_broken_row
+from memloop_assets.promotion.tables import would_decide
+from memloop_assets.routing.versions import LedgerRow
 from memloop_assets.settings import Settings, build_section
 from memloop_assets.staleness import moved_weeks, stale_range
 from memloop_assets.weeks import IsoWeek, weeks_between
@@ -33,6 +35,7 @@ WEEKLY_TABLES = (
 _SHOWN = 5
 _SCREEN_LINES = 40
 _LONG_SECTIONS = ("Other tests", "Where it comes from")
+_DECIDED = ("outcome", "champion_after", "challenger")
 
 
 def status_lines(home: Home, *, is_whole: bool = False) -> Iterator[str]:
@@ -59,9 +62,9 @@ def status_lines(home: Home, *, is_whole: bool = False) -> Iterator[str]:
     newest = f", newest {attempts[-1].report_id}: {attempts[-1].outcome}" if attempts else ""
     yield f"reports   {len(attempts)} attempts{newest}"
     yield from _forgotten_lines(home)
-    broken = first_broken_row(rows)
-    if broken:
-        yield f"ledger    row {broken.seq} ({broken.week}) is not as it was written"
+    fault = ledger_fault(home.places.champion, rows)
+    if fault:
+        yield f"ledger    {fault.culprit}. Fix: {fault.fix}"
     yield f"benchmark {_benchmark_line(home)}"
     yield from _setting_lines(settings) if is_whole else _changed_settings(settings)
 
@@ -136,15 +139,26 @@ def dry_run_lines(home: Home, first: IsoWeek, last: IsoWeek) -> Iterator[str]:
 
 
 def decision_line(home: Home, week: IsoWeek) -> str:
-    """Return one week's decision as a line; a week that was not decided says so."""
+    """Return one week's decision as a line; a week that was not decided says so.
+
+    Where the ledger's first decision was another, that is the line, and what would be decided now stands below it.
+    """
     try:
         row = home.store.read("promotion_decision", week).to_pylist()[0]
     except MemloopError as error:
         return f"{week}  -        {error.culprit}"
-    delta, lower = row["utility_delta"], row["utility_delta_lower"]
-    interval = f"{delta:+.4f} [{lower:+.4f}]" if delta is not None and lower is not None else "-"
     why = " ".join(json.loads(row["reasons_json"])[:2])
-    return f"{week}  {row['outcome']:<7}  {interval:<32}  {row['champion_after']:<24}  {why}"
+    columns = f"{_utility(row):<32}  {row['champion_after']:<24}  {why}"
+    standing = home.ledger.decision_of(week)
+    if standing is None or not standing.is_other(row["outcome"], row["champion_after"]):
+        return f"{week}  {row['outcome']:<7}  {columns}"
+    stands = f"{_utility(json.loads(standing.numbers_json)):<32}  {standing.to_version:<24}"
+    return f"{week}  {standing.action:<7}  {stands}  {standing.reason}\n  would now {row['outcome']:<7}  {columns}"
+
+
+def _utility(numbers: Mapping[str, Any]) -> str:
+    delta, lower = numbers.get("utility_delta"), numbers.get("utility_delta_lower")
+    return f"{delta:+.4f} [{lower:+.4f}]" if delta is not None and lower is not None else "-"
 
 
 def find_attempt(home: Home, name: str) -> Attempt:
@@ -244,11 +258,11 @@ def _second_thoughts(home: Home, rows: Sequence[LedgerRow]) -> Iterator[str]:
     """Yield the decided weeks that would be decided otherwise now; their first decision stands."""
     for row in rows:
         try:
-            (now,) = home.store.read("promotion_decision", IsoWeek.parse(row.week), ["outcome"])["outcome"].to_pylist()
+            (now,) = home.store.read("promotion_decision", IsoWeek.parse(row.week), list(_DECIDED)).to_pylist()
         except MemloopError:
             continue  # its failure is listed with the tables
-        if row.actor == "gate" and now != row.action:
-            yield f"  {row.week}  decided {row.action}, which stands; would now decide {now}"
+        if row.actor == "gate" and row.is_other(now["outcome"], now["champion_after"]):
+            yield f"  {row.week}  decided {row.action}, which stands; now it {would_decide(now)}"
 
 
 def _filled(name: str, kind: type[Any], shown: dict[str, object]) -> dict[str, object]:

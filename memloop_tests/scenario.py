@@ -180,8 +180,11 @@ def ledger_of(home: Home) -> list[dict[str, object]]:
 
 
 def champion_of(home: Home) -> dict[str, Any] | None:
-    """Return what ``champion.json`` says, None where there is none."""
-    return json.loads(home.places.champion.read_bytes()) if home.places.champion.exists() else None
+    """Return what ``champion.json`` says of the champion, not of the ledger's newest row; None where there is none."""
+    if not home.places.champion.exists():
+        return None
+    facts: dict[str, object] = json.loads(home.places.champion.read_bytes())
+    return {name: value for name, value in facts.items() if name != "ledger"}
 
 
 def attempt(at: datetime, number: int, request: str, *, arm: str = "small-model", reward: float = 1.0) -> list[Line]:

@@ -81,7 +81,7 @@ def test_a_decided_week_that_would_be_decided_otherwise_now_says_both(tmp_path: 
     (row,) = home.store.read("promotion_decision", LAST_RUN).to_pylist()
     other = "reject" if row["outcome"] != "reject" else "hold"
     table = PROMOTION_DECISION.table([{**row, "outcome": other}])
-    assert "would now decide" not in "\n".join(status_lines(home))
+    assert "which stands; now it" not in "\n".join(status_lines(home))
     home.store.publish(PROMOTION_DECISION, LAST_RUN, table, Provenance())
-    line = f"  {LAST_RUN}  decided {row['outcome']}, which stands; would now decide {other}"
+    line = f"  {LAST_RUN}  decided {row['outcome']}, which stands; now it would {other}"
     assert line in list(status_lines(home))

@@ -7,8 +7,10 @@ import sqlalchemy as sa
 from memloop_assets.errors import InputFailed
 from memloop_assets.promotion.attempts import Attempts
 from memloop_assets.promotion.report import report_page
+from memloop_assets.promotion.tables import PROMOTION_DECISION
 from memloop_assets.state import LEDGER
 from memloop_assets.status import decision_line, decision_lines, short_page, status_lines
+from memloop_assets.store import Provenance
 from memloop_tests.scenario import FIRST, LAST_RUN, decisions, finished_home, open_at
 
 
@@ -65,7 +67,8 @@ def test_a_ledger_that_was_edited_is_told(tmp_path: Path) -> None:
         for name in names:  # they keep the ledger append-only; who edits a database file can drop them
             connection.execute(sa.text(f"DROP TRIGGER {name}"))
         connection.execute(sa.update(LEDGER).where(LEDGER.c.week == str(LAST_RUN)).values(reason="because"))
-    assert f"ledger    row 5 ({LAST_RUN}) is not as it was written" in list(status_lines(home))
+    fix = "restore data/state.sqlite from a backup"
+    assert f"ledger    row 5 ({LAST_RUN}) is not as it was written. Fix: {fix}" in list(status_lines(home))
 
 
 def test_a_decided_week_is_one_line_and_an_undecided_one_says_so(tmp_path: Path) -> None:
@@ -89,3 +92,19 @@ def test_a_report_fits_on_a_screen_and_says_how_to_see_the_rest(tmp_path: Path) 
     assert f"other tests and where it comes from. memloop report {LAST_RUN}.1 --all prints everything" in short
     brief = "# 2026-W02, attempt 1: skip\n\n## Why\n\n- It was.\n\n## Where it comes from\n\nFrom logs.\n"
     assert short_page(brief, "2026-W02.1") == brief
+
+
+def test_a_week_that_would_be_decided_otherwise_shows_the_standing_decision_and_below_it_the_other(
+    tmp_path: Path,
+) -> None:
+    home = finished_home(tmp_path / "home")
+    (row,) = home.store.read("promotion_decision", LAST_RUN).to_pylist()
+    (standing,) = (of for of in home.ledger.rows() if of.week == str(LAST_RUN))
+    assert standing.action == "reject"
+    now = {**row, "outcome": "promote", "champion_after": "c2", "utility_delta": 0.25, "utility_delta_lower": 0.125}
+    home.store.publish(PROMOTION_DECISION, LAST_RUN, PROMOTION_DECISION.table([now]), Provenance())
+    stands, would = decision_line(home, LAST_RUN).splitlines()
+    assert stands.startswith(f"{LAST_RUN}  reject ")
+    assert standing.to_version in stands
+    assert f"{row['utility_delta']:+.4f} [" in stands
+    assert would.split()[:6] == ["would", "now", "promote", "+0.2500", "[+0.1250]", "c2"]

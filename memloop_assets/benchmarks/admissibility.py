@@ -18,7 +18,8 @@ class AdmissionThresholds:
     """What an evaluation must reach before it may be used as evidence.
 
     ``min_propensity``: of every trial on which the policies differ. ``min_ess``: effective sample size of each side, in
-    tasks. ``min_supported_ratio``: of each side's choices where they differ. ``max_disagreement_errors``: how far doubly
+    tasks; ``min_asker_ess`` the same in users (sessions where no user is logged): with fewer, an interval over them cannot be trusted.
+    ``min_supported_ratio``: of each side's choices where they differ. ``max_disagreement_errors``: how far doubly
     robust and SNIPS may lie apart, in the larger of their standard errors. ``min_exploration_ratio``: the exploration
     must be above this, so that logs with 2 % are never enough, however long. ``max_weight_mean_errors``: how many
     standard errors the mean weight of a side may lie off 1; more says that logged propensities are not the true ones.
@@ -26,6 +27,7 @@ class AdmissionThresholds:
 
     min_propensity: float = 0.01
     min_ess: float = 100.0
+    min_asker_ess: float = 40.0
     min_supported_ratio: float = 0.95
     max_disagreement_errors: float = 1.0
     min_exploration_ratio: float = 0.02
@@ -64,6 +66,7 @@ def admissible(evaluation: OffPolicyEvaluation, thresholds: AdmissionThresholds 
     for name, side in (("the challenger", evaluation.target), ("the champion", evaluation.against)):
         if side.mass > 0.0:
             missing += _lacking(name, side, thresholds)
+    missing += _too_few_askers(evaluation, thresholds)
     apart = _errors_apart(evaluation)
     if not apart <= thresholds.max_disagreement_errors:
         missing.append(
@@ -86,6 +89,18 @@ def _lacking(name: str, side: Side, thresholds: AdmissionThresholds) -> list[str
         average = f"The weights of {name} average {side.weight_mean:.2f} instead of 1"
         missing.append(f"{average}: the logged propensities are not the true ones.")
     return missing
+
+
+def _too_few_askers(evaluation: OffPolicyEvaluation, thresholds: AdmissionThresholds) -> list[str]:
+    """Return that a handful of users speak for a side; not where so few tasks do, which is said already."""
+    least = min(thresholds.min_ess, thresholds.min_asker_ess)
+    sides = [side for side in (evaluation.target, evaluation.against) if side.mass > 0.0 and side.ess >= least]
+    askers = min((side.asker_ess for side in sides), default=thresholds.min_asker_ess)
+    if askers >= thresholds.min_asker_ess:
+        return []
+    weighs = f"they weigh as much as those of {askers:.0f} users (or sessions, where no user is logged)"
+    needed = f"at least {thresholds.min_asker_ess:g} are needed, and more trials of the same users do not help"
+    return [f"The live trials come from too few users: {weighs}; {needed}."]
 
 
 def _errors_apart(evaluation: OffPolicyEvaluation) -> float:

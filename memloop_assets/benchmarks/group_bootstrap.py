@@ -21,10 +21,10 @@ OfRows = Callable[[Rows], float]
 
 
 class Groups(NamedTuple):
-    """Rows by task: the number of the group of each row (n,), in the order of the sorted keys, and how many there are."""
+    """Rows by task or another key: the number of the group of each row (n,), in the order of the sorted keys, and how many there are."""
 
     of_row: Rows
-    task_count: int
+    group_count: int
 
 
 class Resampling(NamedTuple):
@@ -48,7 +48,7 @@ def group_rows(task_keys: Sequence[str]) -> Groups:
 
 def sum_by_group(columns: Floats, groups: Groups) -> Floats:
     """Return the sums (groups, columns) of columns (n, columns)."""
-    return np.stack([np.bincount(groups.of_row, column, minlength=groups.task_count) for column in columns.T], axis=1)
+    return np.stack([np.bincount(groups.of_row, column, minlength=groups.group_count) for column in columns.T], axis=1)
 
 
 def bootstrap_means(
@@ -62,15 +62,15 @@ def bootstrap_means(
     """
     _refuse(columns, resampling)
     resamples = resampling.resamples
-    sums = np.column_stack([sum_by_group(columns, groups), np.bincount(groups.of_row, minlength=groups.task_count)])
+    sums = np.column_stack([sum_by_group(columns, groups), np.bincount(groups.of_row, minlength=groups.group_count)])
     totals = np.empty((resamples, sums.shape[1]))
     rng = np.random.default_rng(resampling.seed)
-    chunk = max(1, CHUNK_DRAWS // groups.task_count)
+    chunk = max(1, CHUNK_DRAWS // groups.group_count)
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
-        drawn = rng.integers(0, groups.task_count, size=(size, groups.task_count))
-        drawn += groups.task_count * np.arange(size)[:, np.newaxis]
-        counts = np.bincount(drawn.ravel(), minlength=size * groups.task_count).reshape(size, groups.task_count)
+        drawn = rng.integers(0, groups.group_count, size=(size, groups.group_count))
+        drawn += groups.group_count * np.arange(size)[:, np.newaxis]
+        counts = np.bincount(drawn.ravel(), minlength=size * groups.group_count).reshape(size, groups.group_count)
         totals[start : start + size] = counts @ sums
     found = statistic(totals[:, :-1] / totals[:, -1:])
     point = float(statistic(columns.mean(axis=0, keepdims=True))[0])
@@ -84,12 +84,14 @@ def bootstrap_rows(statistic: OfRows, groups: Groups, resampling: Resampling = D
     """
     _refuse(np.zeros((1, 1)), resampling)
     order = np.argsort(groups.of_row, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(groups.of_row, minlength=groups.task_count))[:-1])
+    members = np.split(order, np.cumsum(np.bincount(groups.of_row, minlength=groups.group_count))[:-1])
     rng = np.random.default_rng(resampling.seed)
     found = np.array(
         [
             statistic(
-                np.concatenate([members[group] for group in rng.integers(0, groups.task_count, size=groups.task_count)])
+                np.concatenate(
+                    [members[group] for group in rng.integers(0, groups.group_count, size=groups.group_count)]
+                )
             )
             for _ in range(resampling.resamples)
         ]
@@ -127,6 +129,6 @@ def _bounded(point: float, found: Floats, resampling: Resampling, groups: Groups
     """Return the interval between the outer order statistics around both percentiles."""
     ordered = np.sort(found)
     if np.isnan(ordered[-1]):
-        return Interval(point, math.nan, math.nan, groups.task_count)
+        return Interval(point, math.nan, math.nan, groups.group_count)
     rank = math.floor((1.0 - resampling.confidence) * (ordered.size - 1) + 1e-9)
-    return Interval(point, float(ordered[rank]), float(ordered[ordered.size - 1 - rank]), groups.task_count)
+    return Interval(point, float(ordered[rank]), float(ordered[ordered.size - 1 - rank]), groups.group_count)

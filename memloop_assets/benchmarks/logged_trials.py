@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from memloop_assets.benchmarks.group_bootstrap import Floats, Groups, group_rows
+from memloop_assets.benchmarks.clusters import Clusters
+from memloop_assets.benchmarks.group_bootstrap import Floats, group_rows
 from memloop_assets.errors import BadInput
 
 Target = Sequence[str] | Floats
@@ -24,8 +25,9 @@ ROUNDING = 1e-9
 class LoggedTrials:
     """n trials: task key, served arm, its propensity in (0, 1], reward, and cost in USD and latency in ms, NaN if unknown.
 
-    ``arms`` are all that a policy may name; by default those served, sorted. Trials with one task key are one group.
-    Raises BadInput for no trials, lengths that differ, a propensity outside (0, 1] or a reward that is not finite.
+    ``arms`` are all that a policy may name; by default those served, sorted. Trials with one task key depend on each other, and so do
+    those with one asker; by default each task was asked by somebody else. Raises BadInput for no trials, lengths that differ, a propensity
+    outside (0, 1] or a reward that is not finite.
     """
 
     task_keys: tuple[str, ...]
@@ -35,11 +37,16 @@ class LoggedTrials:
     costs_usd: Floats | None = None
     latencies_ms: Floats | None = None
     arms: tuple[str, ...] = ()
+    askers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Keep tuples and read-only arrays; refuse what cannot be a log."""
         for name in ("task_keys", "served"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "askers", tuple(self.askers) or self.task_keys)
+        if len(self.askers) != len(self.task_keys):
+            culprit = f"{len(self.task_keys)} tasks and {len(self.askers)} askers"
+            raise BadInput("logged trials", culprit, "give one asker per trial, or none at all")
         object.__setattr__(self, "arms", tuple(self.arms) or tuple(sorted(set(self.served))))
         for name in ("propensities", "rewards", *_OUTCOMES):
             given = getattr(self, name)
@@ -68,9 +75,9 @@ class LoggedTrials:
         return np.array([places[arm] for arm in self.served], dtype=np.intp)
 
     @cached_property
-    def groups(self) -> Groups:
-        """Return which trials are of the same task."""
-        return group_rows(self.task_keys)
+    def clusters(self) -> Clusters:
+        """Return which trials are of the same task, and which were asked by the same."""
+        return Clusters(group_rows(self.task_keys), group_rows(self.askers))
 
     def utilities(self, cost_weight: float, reference_cost_usd: float) -> Floats:
         """Return reward - cost_weight · cost / reference cost per trial (n,), in points of reward.

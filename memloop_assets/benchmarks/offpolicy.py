@@ -9,21 +9,13 @@ decide anything (``admissibility``), nor the outcome model, which is handed in.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memloop_assets.benchmarks.group_bootstrap import (
-    Floats,
-    Groups,
-    OfMeans,
-    Resampling,
-    Rows,
-    bootstrap_means,
-    sum_by_group,
-)
+from memloop_assets.benchmarks.clusters import Clusters, effective_count, student_quantile
+from memloop_assets.benchmarks.group_bootstrap import Floats, OfMeans, Resampling, Rows, bootstrap_means, sum_by_group
 from memloop_assets.benchmarks.logged_trials import ROUNDING, LoggedTrials, Target, probabilities_of
 from memloop_assets.errors import BadInput
 
@@ -39,8 +31,8 @@ class Estimation:
     A weight is 1 / propensity, so 100 leaves every trial alone that was served with a propensity of 0.01 or more.
     ``pseudo_tasks``: the standard error is that of a log in which each side had so many further tasks, as far off as
     an outcome can be; with 0, rewards that are nearly always 1 make intervals that are too narrow (docs/evaluation.md).
-    ``resamples`` 0 takes intervals from the standard error; above 0, from a bootstrap over task groups, which knows no
-    further tasks. ``fit`` makes the outcome model (see ``FitOutcome``); by default the arm's mean.
+    ``resamples`` 0 takes intervals from the standard error; above 0, from a bootstrap over tasks, or over askers where these vary more,
+    which knows no further tasks. ``fit`` makes the outcome model (see ``FitOutcome``); by default the arm's mean.
     """
 
     folds: int = 5
@@ -61,7 +53,7 @@ class Estimation:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One estimator's answer: value, standard error over task groups and two-sided interval; NaN where nothing speaks."""
+    """One estimator's answer: value, standard error over tasks and askers, two-sided interval; NaN where nothing speaks."""
 
     value: float
     standard_error: float
@@ -73,17 +65,18 @@ class Estimate:
 class Side:
     """What the logs hold for one side of a contrast.
 
-    ``mass``: mean probability of what this side alone would serve (1 for a single policy). ``ess``: effective sample
-    size of its weights in task groups, (Σw)²/Σw² (Kish, 1965). ``supported_ratio``: of its choices, how many the logging
-    policy could have made (see ``LoggedTrials.supported``). ``weight_mean``: mean weight over mass, which is 1 in
-    expectation where the propensities are true and everything is supported; with its standard error. ``unseen``: how far
-    one further task moves this side's value, off by 1 and as heavy as those on which the variance rests,
-    mass · Σw³ / (Σw² · Σw): mass / ESS where weights are equal, infinite where no trial speaks for the side. Without mass
-    (the champion's side of a single policy, or both of two that never differ) it and ``ess`` are 0 and the rest NaN.
+    ``mass``: mean probability of what this side alone would serve (1 for a single policy). ``ess``: effective sample size of its weights
+    in tasks, (Σw)²/Σw² (Kish, 1965), and ``asker_ess`` in askers. ``supported_ratio``: of its choices, how many the logging policy could
+    have made (see ``LoggedTrials.supported``). ``weight_mean``: mean weight over mass, which is 1 in expectation where the propensities
+    are true and everything is supported; with its standard error. ``unseen``: how far one further task moves this side's value, off by 1
+    and as heavy as those on which the variance rests, mass · Σw³ / (Σw² · Σw): mass / ESS where weights are equal, infinite where no
+    trial speaks for the side. Without mass (the champion's side of a single policy, or both of two that never differ) it, ``ess`` and
+    ``asker_ess`` are 0 and the rest NaN.
     """
 
     mass: float
     ess: float
+    asker_ess: float
     supported_ratio: float
     weight_mean: float
     weight_mean_error: float
@@ -97,7 +90,8 @@ class OffPolicyEvaluation:
     ``target`` is the policy or the challenger; ``against`` the champion, without mass for a single policy. The ratios and
     ``min_propensity`` are over the trials on which the two sides differ: ``exploration_ratio``, mean of min(p, 1 - p), the
     probability that the logging policy left to arms other than its favourite; ``clipped_ratio``, weights above the limit
-    among those that are not 0. Without any such trial they are NaN.
+    among those that are not 0. Without any such trial they are NaN. ``degrees``: of freedom of Student's distribution behind the
+    intervals: one less than the least effective sample size of both sides, in tasks or askers, and at least 1.
     """
 
     ips: Estimate
@@ -111,6 +105,7 @@ class OffPolicyEvaluation:
     clipped_ratio: float
     trial_count: int
     task_count: int
+    degrees: float
 
 
 def evaluate_policy(
@@ -165,12 +160,12 @@ def cross_fit(trials: LoggedTrials, outcomes: Floats, estimation: Estimation) ->
     Folds are cut by task key, evenly, in an order that the seed draws (Chernozhukov et al., 2018); with fewer tasks than
     folds, each task is one. Raises BadInput for a single task, and for a model that answers in another shape or not in finite numbers.
     """
-    groups = trials.groups
-    if groups.task_count < 2:
+    groups = trials.clusters.tasks
+    if groups.group_count < 2:
         raise BadInput("cross-fitting", "all trials are of one task", "give trials of several tasks")
-    folds = min(estimation.folds, groups.task_count)
+    folds = min(estimation.folds, groups.group_count)
     fit = estimation.fit or fit_arm_means(trials)
-    drawn = np.random.default_rng(estimation.seed).permutation(groups.task_count)
+    drawn = np.random.default_rng(estimation.seed).permutation(groups.group_count)
     fold_of_row = (drawn % folds)[groups.of_row]
     predicted = np.empty((len(trials.task_keys), len(trials.arms)))
     for fold in range(folds):
@@ -196,21 +191,23 @@ def _evaluate(
     if earned.shape != trials.rewards.shape or not np.isfinite(earned).all():
         raise BadInput("outcomes", "they are not one finite number per trial", "drop the trials where it is unknown")
     predicted = cross_fit(trials, earned, estimation)
-    rows, limit, groups = np.arange(earned.size), estimation.weight_limit, trials.groups
+    rows, limit, clusters = np.arange(earned.size), estimation.weight_limit, trials.clusters
     unclipped = contrast[rows, trials.served_index] / trials.propensities
     weights = np.clip(unclipped, -limit, limit)
     parts = [_Part(sign, (sign * contrast).clip(min=0.0), (sign * weights).clip(min=0.0)) for sign in (1.0, -1.0)]
     target, against = (part.side(trials, 1.0 / limit) for part in parts)
     spread = 1.0 if outcomes is None else float(np.ptp(earned))
     unseen = estimation.pseudo_tasks * spread * math.hypot(target.unseen, against.unseen)
-    by_weight = _Intervals(groups, estimation, unseen, not math.isfinite(unseen))
+    sizes = [size for side in (target, against) if side.mass > 0.0 for size in (side.ess, side.asker_ess)]
+    degrees = max(1.0, min(sizes, default=0.0) - 1.0)
+    by_weight = _Intervals(clusters, estimation, degrees, unseen, not math.isfinite(unseen))
     direct = (contrast * predicted).sum(axis=1)
     residuals = earned - predicted[rows, trials.served_index]
     differs = np.abs(contrast).sum(axis=1) > 0.0
     return OffPolicyEvaluation(
         ips=by_weight.of_mean(weights * earned),
         snips=by_weight.of_ratios(parts, earned),
-        direct_method=_Intervals(groups, estimation).of_mean(direct),
+        direct_method=_Intervals(clusters, estimation, clusters.degrees).of_mean(direct),
         doubly_robust=by_weight.of_mean(direct + weights * residuals),
         target=target,
         against=against,
@@ -218,7 +215,8 @@ def _evaluate(
         exploration_ratio=_ratio(np.minimum(trials.propensities, 1.0 - trials.propensities) * differs, differs),
         clipped_ratio=_ratio(np.abs(unclipped) > limit, unclipped != 0.0),
         trial_count=int(earned.size),
-        task_count=groups.task_count,
+        task_count=clusters.tasks.group_count,
+        degrees=degrees,
     )
 
 
@@ -236,17 +234,18 @@ class _Part(NamedTuple):
 
     def side(self, trials: LoggedTrials, min_propensity: float) -> Side:
         """Return what the logs hold for it."""
-        masses, groups = self.masses, trials.groups
-        of_task = sum_by_group(self.weights[:, np.newaxis], groups)
+        masses, clusters = self.masses, trials.clusters
+        of_task = sum_by_group(self.weights[:, np.newaxis], clusters.tasks)
         mass, total, squares, cubes = float(masses.mean()), *(float((of_task**power).sum()) for power in (1, 2, 3))
         if mass <= 0.0:
-            return Side(0.0, 0.0, math.nan, math.nan, math.nan, 0.0)
+            return Side(0.0, 0.0, 0.0, math.nan, math.nan, math.nan, 0.0)
         return Side(
             mass=mass,
-            ess=total**2 / squares if squares > 0.0 else 0.0,
+            ess=effective_count(self.weights, clusters.tasks),
+            asker_ess=effective_count(self.weights, clusters.askers),
             supported_ratio=_ratio(trials.supported(self.choices, min_propensity), masses),
             weight_mean=total / float(masses.sum()),
-            weight_mean_error=standard_error((self.weights - total / float(masses.sum()) * masses) / mass, groups),
+            weight_mean_error=clusters.standard_error((self.weights - total / float(masses.sum()) * masses) / mass),
             unseen=mass * cubes / (squares * total) if squares > 0.0 else math.inf,
         )
 
@@ -255,8 +254,9 @@ class _Part(NamedTuple):
 class _Intervals:
     """Turns columns of numbers per trial into estimates; ``is_silent`` where no trial speaks for one of the sides."""
 
-    groups: Groups
+    clusters: Clusters
     estimation: Estimation
+    degrees: float
     unseen: float = 0.0
     is_silent: bool = False
 
@@ -292,24 +292,15 @@ class _Intervals:
         """Return a function of the means of columns with the interval that the estimation asks for."""
         if self.is_silent:
             return Estimate(math.nan, math.nan, math.nan, math.nan)
-        error = math.hypot(standard_error(influence, self.groups), self.unseen)
+        error = math.hypot(self.clusters.standard_error(influence), self.unseen)
         value = float(statistic(columns.mean(axis=0, keepdims=True))[0])
         confidence, asked = 0.5 + self.estimation.confidence / 2.0, self.estimation
         if asked.resamples:
-            bounds = bootstrap_means(
-                columns, self.groups, statistic, Resampling(confidence, asked.resamples, asked.seed)
-            )
+            drawn = Resampling(confidence, asked.resamples, asked.seed)
+            bounds = bootstrap_means(columns, self.clusters.coarser(influence), statistic, drawn)
             return Estimate(value, error, bounds.lower, bounds.upper)
-        half = NormalDist().inv_cdf(confidence) * error
+        half = student_quantile(confidence, self.degrees) * error
         return Estimate(value, error, value - half, value + half)
-
-
-def standard_error(influence: Floats, groups: Groups) -> float:
-    """Return the standard error of a mean over trials whose influences (n,) are dependent within a task; NaN for one."""
-    if groups.task_count < 2:
-        return math.nan
-    sums = sum_by_group(influence[:, np.newaxis], groups)
-    return math.sqrt(groups.task_count / (groups.task_count - 1) * float((sums**2).sum())) / influence.size
 
 
 def _ratio(part: NDArray, whole: NDArray) -> float:

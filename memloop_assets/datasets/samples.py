@@ -1,5 +1,6 @@
 """Router samples: the trials of a week from which a router can learn which arm earns what."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -34,16 +35,31 @@ def build_router_samples(
         "label_source",
     )
     rows = []
-    for trajectory in trajectories.select(["trajectory_id", "origin", "arm_count", *copied]).to_pylist():
+    asked = ("user_group", "session_id")
+    for trajectory in trajectories.select(["trajectory_id", "origin", "arm_count", *asked, *copied]).to_pylist():
         reason = reason_to_leave_out(trajectory)
         if reason:
             counts[reason] += 1
             continue
         trial = {name: trajectory[name] for name in copied}
         trajectory_id = trajectory["trajectory_id"]
-        rows.append({**trial, "example_id": trajectory_id, "quality_tier": tiers[trajectory_id]})
+        rows.append(
+            {**trial, "example_id": trajectory_id, "quality_tier": tiers[trajectory_id], "asker": asker_of(trajectory)}
+        )
     marks = _near_duplicates({str(row["task_key"]): str(row["task_text"]) for row in rows})
     return ROUTER_SAMPLES.table({**row, "near_duplicate_of": marks[str(row["task_key"])]} for row in rows), dict(counts)
+
+
+def asker_of(trajectory: Mapping[str, object]) -> str | None:
+    """Return who asked: the group of the user, else a hash of the session; None where neither is logged. It names nobody.
+
+    Users of one group count as one: that is too careful at worst.
+    """
+    if trajectory["user_group"] is not None:
+        return f"u{trajectory['user_group']}"
+    if trajectory["session_id"] is None:
+        return None
+    return "s" + hashlib.sha256(f"session|{trajectory['session_id']}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _near_duplicates(texts: dict[str, str]) -> dict[str, str | None]:

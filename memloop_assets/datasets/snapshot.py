@@ -18,6 +18,7 @@ from memloop_assets.datasets.tables import (
     TEACHING_TABLES,
 )
 from memloop_assets.datasets.weights import age_weight, curriculum_weight, difficulty_by_task
+from memloop_assets.errors import InputFailed
 from memloop_assets.settings import DatasetSettings
 from memloop_assets.store import MISSING, Store
 from memloop_assets.weeks import IsoWeek, weeks_between
@@ -151,6 +152,11 @@ def read_samples(store: Store, week: IsoWeek) -> pa.Table:
     for example_week in sorted(set(named["example_week"].to_pylist())):
         generation = generations[f"{ROUTER_SAMPLES.name} {example_week}"]
         rows = store.read(ROUTER_SAMPLES.name, IsoWeek.parse(example_week), generation=generation)
+        if set(ROUTER_SAMPLES.schema.names) - set(rows.column_names):
+            label = f"{ROUTER_SAMPLES.name} {example_week}"
+            raise InputFailed(
+                label, "it was built before its samples told who asked", f"memloop backfill {example_week}"
+            )
         wanted = named.filter(pc.equal(named["example_week"], example_week)).select(["example_id", "weight"])
         places = pc.index_in(rows["example_id"], value_set=wanted["example_id"].combine_chunks())
         weighed = rows.append_column("weight", wanted["weight"].take(places))

@@ -73,6 +73,12 @@ ROUTER_SAMPLES = TableContract(
             "key of the week's task that this one nearly repeats: five-character sets of Jaccard similarity 0.8 or more",
             nullable=True,
         ),
+        Column(
+            "asker",
+            "string",
+            "who asked, for telling which trials depend on each other: the user's group (u0 to u63), else the session, hashed",
+            nullable=True,
+        ),
     ),
 )
 

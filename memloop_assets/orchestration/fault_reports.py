@@ -32,9 +32,7 @@ def report_missing_weeks(home: Home, run_id: str, tags: Mapping[str, str], reaso
     reported = attempts.weeks_of_run(run_id)
     missing = [week for week in weeks_of_run(tags) if week not in reported]
     for week in missing:
-        row = home.ledger.decision_of(week)
-        standing = (row.action, row.to_version) if row else None
-        facts = report_facts(report_row(Audit(week, fault=reason, standing=standing)))
+        facts = report_facts(report_row(Audit(week, fault=reason, standing=home.ledger.decision_of(week))))
         attempts.record(week, facts, run_id=run_id, is_dry_run=DRY_RUN_TAG in tags, now=home.now())
     return missing
 

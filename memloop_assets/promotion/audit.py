@@ -41,7 +41,7 @@ def audit_week(week: IsoWeek, store: Store, ledger: Ledger, rehearsed: DecidedWe
         week,
         decision=decision,
         fault=fault,
-        standing=(row.action, row.to_version) if row else None,
+        standing=row,
         trajectory_count=_row_count(store, TRAJECTORIES.name, week),
         sample_ids=ids,
         earlier_samples={of: count for of, count in sorted(per_week.items()) if of != str(week)},

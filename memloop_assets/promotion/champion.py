@@ -4,23 +4,29 @@ The ledger is the truth; this file only repeats it, atomically. Which version wi
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT
+from memloop_assets.errors import LedgerConflict
 from memloop_assets.promotion.evidence import Sources, built_in_router
 from memloop_assets.routing.checkpoint import checkpoint_digest, save_checkpoint
-from memloop_assets.routing.versions import BUILT_IN
+from memloop_assets.routing.versions import BUILT_IN, LedgerRow, first_broken_row
 from memloop_assets.store import write_atomically
 
 
 def publish_champion(path: Path, sources: Sources) -> Mapping[str, object] | None:
     """Write the live champion's version, epoch and hash to ``champion.json``; return what was written.
 
-    Before the first promotion it is the built-in policy, fitted on the newest snapshot; None (and no file) where there are no samples yet.
+    It also names the ledger's newest row, so that rows cut off its end are noticed; raises LedgerConflict where they were, rather than
+    overwriting what tells of it. Before the first promotion it is the built-in policy, fitted on the newest snapshot; None (and no
+    file) where there are no samples yet.
     """
     rows = sources.ledger.rows()
+    fault = fault_of_tail(path, rows)
+    if fault:
+        raise fault
     champion = sources.ledger.champion_as_of()
     moved = [row for row in rows if row.to_version == champion and row.to_version != row.from_version]
     version = champion if champion != BUILT_IN else _save_built_in(sources)
@@ -32,9 +38,36 @@ def publish_champion(path: Path, sources: Sources) -> Mapping[str, object] | Non
         "epoch": max((row.epoch for row in rows), default=0),
         "sha256": checkpoint_digest(sources.router_versions, version),
         "promoted_week": moved[-1].week if moved else None,
+        "ledger": {"seq": rows[-1].seq, "row_hash": rows[-1].row_hash} if rows else None,
     }
     write_atomically(path, json.dumps(written, indent=1, sort_keys=True).encode())
     return written
+
+
+def ledger_fault(path: Path, rows: Sequence[LedgerRow]) -> LedgerConflict | None:
+    """Return what is wrong with the ledger: a row that is not as it was written, or rows cut off its end; None where it is whole."""
+    broken = first_broken_row(rows)
+    if broken:
+        culprit = f"row {broken.seq} ({broken.week}) is not as it was written"
+        return LedgerConflict("ledger", culprit, "restore data/state.sqlite from a backup")
+    return fault_of_tail(path, rows)
+
+
+def fault_of_tail(path: Path, rows: Sequence[LedgerRow]) -> LedgerConflict | None:
+    """Return that the ledger lacks the row that was its newest when ``champion.json`` was published; None where it holds it."""
+    try:
+        newest = json.loads(path.read_bytes())["ledger"] or {}
+        seq, row_hash = newest.get("seq"), newest.get("row_hash")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # nothing was published, or what lies there cannot be read: whoever loads it is told
+    if row_hash is None or any(row.row_hash == row_hash for row in rows):
+        return None
+    ends = f"the ledger ends at row {rows[-1].seq}" if rows else "the ledger is empty"
+    culprit = (
+        f"champion.json was published from row {seq} with the hash {str(row_hash)[:12]}, which is not there; {ends}"
+    )
+    fix = "restore data/state.sqlite from a backup, or remove champion.json to take the ledger as it is"
+    return LedgerConflict("ledger", culprit, fix)
 
 
 def _save_built_in(sources: Sources) -> str | None:

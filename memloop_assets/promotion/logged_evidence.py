@@ -50,6 +50,7 @@ class LoggedTrialsOfWeeks:
 
     The twin is the challenger's recipe fitted without these weeks: a router may not be judged on what it learned from.
     ``dropped_count``: trials without a logged propensity or, where cost is weighed, of an arm without a known cost.
+    ``userless_count``: trials of which no user is logged; of these only the session tells who asked, or nothing.
     """
 
     trials: LoggedTrials
@@ -58,6 +59,7 @@ class LoggedTrialsOfWeeks:
     reference_cost_usd: float | None
     first_week: IsoWeek
     dropped_count: int
+    userless_count: int = 0
 
 
 def gather_trials(  # noqa: PLR0913  # the samples, a router and its past, three settings
@@ -96,6 +98,7 @@ def gather_trials(  # noqa: PLR0913  # the samples, a router and its past, three
         )
     twin = fit_router(older, prices_usd, training)
     asked = list(zip(usable["task_text"].to_pylist(), usable["domain"].to_pylist(), strict=True))
+    askers = usable["asker"].to_pylist()
     arms = sorted({*twin.arms, *champion.arms, *usable["arm"].to_pylist()})
     trials = LoggedTrials(
         tuple(usable["task_key"].to_pylist()),
@@ -105,6 +108,7 @@ def gather_trials(  # noqa: PLR0913  # the samples, a router and its past, three
         _floats(usable, "cost_usd"),
         _floats(usable, "latency_ms"),
         arms=tuple(arms),
+        askers=tuple(asker or f"t{key}" for asker, key in zip(askers, usable["task_key"].to_pylist(), strict=True)),
     )
     of_reference = np.array([arm == twin.rule.reference_arm for arm in trials.served])
     costs = trials.costs_usd[of_reference] if trials.costs_usd is not None and of_reference.any() else np.empty(0)
@@ -115,6 +119,7 @@ def gather_trials(  # noqa: PLR0913  # the samples, a router and its past, three
         float(costs.mean()) if costs.size else prices_usd.get(twin.rule.reference_arm),
         first,
         recent.num_rows - usable.num_rows,
+        sum(asker is None or not asker.startswith("u") for asker in askers),
     )
 
 
@@ -180,6 +185,10 @@ def _basis(found: LoggedTrialsOfWeeks) -> str:
     """Return what a decision by logs rests on, and what was left out."""
     count, dropped = len(found.trials.served), found.dropped_count
     lost = f"; {dropped:,} more, without a propensity or a cost, are left out" if dropped else ""
+    if found.userless_count:
+        lost += (
+            f"; for {found.userless_count:,} no user is logged, so these count as independent from session to session"
+        )
     return f"By {count:,} logged trials since {found.first_week} (doubly robust; the recipe fitted without them){lost}."
 
 
@@ -205,7 +214,7 @@ def _weigh(
         tasks_needed(mean, count * estimate.standard_error**2, confidence=rules.confidence) or 0
         for mean, estimate in ((utility.value, utility), (reward.value + rules.reward_margin, reward))
     ]
-    ending = f"About {max(wanted):,} such trials would decide a difference of this size four times in five."
+    ending = f"About {max(wanted):,} such trials, of as many more users, would decide a difference of this size four times in five."
     return PromotionDecision(
         "hold", ("Not enough evidence.", *measured, ending), {**metrics, "needed_task_count": max(wanted)}
     )
@@ -227,6 +236,8 @@ def _diagnostics(evaluation: OffPolicyEvaluation) -> dict[str, float | int | Non
     values = {
         "logged_challenger_ess": evaluation.target.ess,
         "logged_champion_ess": evaluation.against.ess,
+        "logged_challenger_asker_ess": evaluation.target.asker_ess,
+        "logged_champion_asker_ess": evaluation.against.asker_ess,
         "logged_min_propensity": evaluation.min_propensity,
         "logged_exploration_ratio": evaluation.exploration_ratio,
         "logged_snips_reward_delta": evaluation.snips.value,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memloop_assets.benchmarks.standing import default_fingerprint, no_own_benchmark
+from memloop_assets.promotion.tables import would_decide
+from memloop_assets.routing.versions import LedgerRow
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.weeks import IsoWeek
 
@@ -41,19 +43,26 @@ class Audit:
     """Everything that one attempt at a week used and came to.
 
     ``decision`` is the row of ``promotion_decision`` that the attempt computed; None where it came to none, and ``fault`` says why.
-    ``standing`` is (outcome, champion after it) as the ledger has it. ``sample_ids`` are the trajectories of this week that teach the
+    ``standing`` is its first decision as the ledger has it. ``sample_ids`` are the trajectories of this week that teach the
     router, ``earlier_samples`` counts those of each earlier week. ``lineage`` maps tables to generations.
     """
 
     week: IsoWeek
     decision: Mapping[str, Any] | None = None
     fault: str | None = None
-    standing: tuple[str, str] | None = None
+    standing: LedgerRow | None = None
     trajectory_count: int | None = None
     sample_ids: Sequence[str] = ()
     earlier_samples: Mapping[str, int] = field(default_factory=dict)
     is_snapshot_known: bool = False
     lineage: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_other(self) -> bool:
+        """Tell whether the decision differs from the one that stands."""
+        if self.standing is None or self.decision is None:
+            return False
+        return self.standing.is_other(self.decision["outcome"], self.decision["champion_after"])
 
 
 def report_row(audit: Audit) -> dict[str, object]:
@@ -62,12 +71,12 @@ def report_row(audit: Audit) -> dict[str, object]:
     outcome = str(decided["outcome"]) if decided else "error"
     reasons = json.loads(decided["reasons_json"]) if decided else [audit.fault or "The week came to no decision."]
     metrics = json.loads(decided["metrics_json"]) if decided else {}
-    standing, champion = audit.standing or (None, None)
+    standing, champion = (audit.standing.action, audit.standing.to_version) if audit.standing else (None, None)
     return {
         "week": str(audit.week),
         "outcome": outcome,
         "ledger_outcome": standing,
-        "would_decide_now": outcome if decided and standing not in (None, outcome) else None,
+        "would_decide_now": outcome if audit.is_other else None,
         "champion_before": decided["champion_before"] if decided else None,
         "champion_after": champion or (decided["champion_after"] if decided else None),
         "challenger": decided["challenger"] if decided else None,
@@ -105,8 +114,8 @@ def report_page(report: Mapping[str, Any]) -> str:
     dry = " (dry run: nothing was recorded, published or promoted)" if report["dry_run"] else ""
     reasons = "\n".join(f"- {reason}" for reason in report["reasons"])
     parts = [
-        f"# {report['week']}, attempt {report['attempt']}: {report['outcome']}{dry}",
-        _MEANING[report["outcome"]],
+        f"# {report['week']}, attempt {report['attempt']}: {_outcome(report)}{dry}",
+        _meaning(report),
         "\n".join(["## Why", "", reasons, _standing_line(report), *_benchmark_lines(report)]),
         _measured_table(report),
         _findings_table(report["findings"]),
@@ -120,26 +129,42 @@ def report_page(report: Mapping[str, Any]) -> str:
 
 def report_summary(report: Mapping[str, Any]) -> str:
     """Return the beginning of a report, short enough for the UI to show it without a click: what happened, and why."""
-    told = [_MEANING[report["outcome"]], *(f"- {reason}" for reason in report["reasons"])]
+    told = [_meaning(report), *(f"- {reason}" for reason in report["reasons"])]
     shown = [line for place, line in enumerate(told) if len("\n".join(told[: place + 1])) < _SHOWN_AT_ONCE]
     left = len(told) - len(shown)
     more = [f"- and {left} more: see the report"] if left else []
     return "\n".join([shown[0], "", *shown[1:], *more])
 
 
+def _outcome(report: Mapping[str, Any]) -> str:
+    if report["would_decide_now"]:
+        return f"would now {report['outcome']}; the ledger stands: {report['ledger_outcome']}"
+    return str(report["outcome"])
+
+
+def _meaning(report: Mapping[str, Any]) -> str:
+    """Return what came of the week: by the ledger, where this attempt came to something else."""
+    if report["would_decide_now"]:
+        stands = f"**The ledger stands: {report['ledger_outcome']}.** The champion after this week is `{report['champion_after']}`."
+        return f"{stands} On what lies there now the gate {would_decide(report)}, which moves nothing:"
+    return _MEANING[report["outcome"]]
+
+
 def _versions_line(report: Mapping[str, Any]) -> str:
-    return (
-        f"champion before: `{report['champion_before']}`, after: `{report['champion_after']}`, "
-        f"challenger: `{report['challenger']}`, promoted: `{report['promoted_version'] or 'nothing'}`"
-    )
+    unknown = "none" if report["champion_before"] else "not known"
+    names = ("champion_before", "champion_after", "challenger")
+    before, after, challenger = (f"`{report[name]}`" if report[name] else unknown for name in names)
+    promoted = f"`{report['promoted_version']}`" if report["promoted_version"] else "nothing"
+    return f"champion before: {before}, after: {after}, challenger: {challenger}, promoted: {promoted}"
 
 
 def _standing_line(report: Mapping[str, Any]) -> str:
     if report["ledger_outcome"] is None:
         return "- The ledger holds no decision of this week."
     if report["would_decide_now"]:
-        first = f"The first decision stands: {report['ledger_outcome']}"
-        return f"- {first}. On what lies there now it would be: {report['would_decide_now']}."
+        return (
+            f"- The ledger stands: {report['ledger_outcome']}. On what lies there now the gate {would_decide(report)}."
+        )
     return f"- The ledger says: {report['ledger_outcome']}."
 
 

@@ -33,7 +33,11 @@ PROMOTION_DECISION = TableContract(
         WEEK,
         Column("outcome", "string", "what the gate says", allowed=_OUTCOMES),
         Column("champion_before", "string", "version that was champion when the week was decided"),
-        Column("champion_after", "string", "version that is champion after it"),
+        Column(
+            "champion_after",
+            "string",
+            "version that this decision makes or leaves champion; the ledger's first one stands",
+        ),
         Column("challenger", "string", "version of the challenger", nullable=True),
         Column("reasons_json", "json", "why, in sentences"),
         *(Column(name, "float", description, nullable=True) for name, description in _NUMBERS),
@@ -59,7 +63,11 @@ TRAINING_REPORT = TableContract(
             "ledger_outcome", "string", "first decision of the week, which stands", nullable=True, allowed=_OUTCOMES
         ),
         Column(
-            "would_decide_now", "string", "outcome, where the ledger says otherwise", nullable=True, allowed=_OUTCOMES
+            "would_decide_now",
+            "string",
+            "outcome, where the ledger says otherwise or promoted another version",
+            nullable=True,
+            allowed=_OUTCOMES,
         ),
         Column("champion_before", "string", "version that was champion when the week was decided", nullable=True),
         Column("champion_after", "string", "version that is champion after it, by the ledger", nullable=True),
@@ -107,6 +115,14 @@ def decision_row(  # noqa: PLR0913  # one row has this many facts
         "policy_json": canonical_json(dict(policy)),
         "suite_fingerprint": suite_fingerprint,
     }
+
+
+def would_decide(row: Mapping[str, object]) -> str:
+    """Return in words what a row of ``promotion_decision`` or ``training_report`` would decide where another decision stands."""
+    outcome = row["outcome"]
+    if outcome == "promote":
+        return f"would promote `{row['challenger']}`"
+    return "would come to an error" if outcome == "error" else f"would {outcome}"
 
 
 def _as_float(value: float | None) -> float | None:

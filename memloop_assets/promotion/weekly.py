@@ -14,30 +14,36 @@ from memloop_assets.pictures import draw_lines, draw_points
 from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.evidence import Gathered, Sources, gather_week
 from memloop_assets.promotion.policy import PromotionPolicy
-from memloop_assets.promotion.tables import decision_row
+from memloop_assets.promotion.tables import decision_row, would_decide
 from memloop_assets.promotion.week_rules import decide_week
-from memloop_assets.routing.versions import Ledger
+from memloop_assets.routing.versions import Ledger, LedgerRow
 from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
 
 @dataclass(frozen=True)
 class DecidedWeek:
-    """One decision with what it rests on; ``row`` is its row in ``promotion_decision``."""
+    """One decision with what it rests on; ``row`` is its row in ``promotion_decision``; ``standing``, the ledger's where there is one."""
 
     week: IsoWeek
     decision: PromotionDecision
     found: Gathered
     row: Mapping[str, object]
+    standing: LedgerRow | None = None
 
     def as_text(self) -> str:
-        """Return the decision as Markdown for a person: outcome, reasons, versions."""
+        """Return the decision as Markdown for a person: outcome, reasons, versions; where the ledger says otherwise, that first."""
         reasons = "\n".join(f"- {reason}" for reason in self.decision.reasons)
-        return (
-            f"**{self.decision.outcome}** {self.week}\n\n{reasons}\n\n"
-            f"champion before: `{self.row['champion_before']}`, after: `{self.row['champion_after']}`, "
-            f"challenger: `{self.row['challenger']}`"
-        )
+        told, after = f"**{self.decision.outcome}** {self.week}", f"`{self.row['champion_after']}`"
+        if self.standing is not None and self.standing.is_other(self.decision.outcome, self.row["champion_after"]):
+            told = f"The ledger stands: **{self.standing.action}** {self.week}. Now it {would_decide(self.row)}."
+            after = f"`{self.standing.to_version}` by the ledger"
+        versions = f"champion before: `{self.row['champion_before']}`, after: {after}, challenger: {self._challenger}"
+        return f"{told}\n\n{reasons}\n\n{versions}"
+
+    @property
+    def _challenger(self) -> str:
+        return f"`{self.row['challenger']}`" if self.row["challenger"] else "none"
 
     @property
     def missing_benchmark(self) -> str | None:
@@ -69,7 +75,7 @@ def decide(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: dateti
         policy=asdict(policy),
         suite_fingerprint=found.suite.fingerprint if found.suite else None,
     )
-    return DecidedWeek(week, decision, found, row)
+    return DecidedWeek(week, decision, found, row, sources.ledger.decision_of(week))
 
 
 def record_first_decision(decided: DecidedWeek, sources: Sources, evidence_hash: str, now: datetime) -> str:

@@ -39,6 +39,10 @@ class LedgerRow:
     prev_hash: str
     row_hash: str
 
+    def is_other(self, outcome: str, champion_after: object) -> bool:
+        """Tell whether a decision of this week, made again, would differ: in its outcome, or in whom it would promote."""
+        return self.action != outcome or (outcome == "promote" and self.to_version != champion_after)
+
 
 class Ledger:
     """Reads and appends the ledger of one home."""

@@ -57,6 +57,7 @@ def test_each_threshold_decides_alone() -> None:
     for change, sentence in (
         ({"min_propensity": 0.3}, "The least propensity there is 0.2; at least 0.3 is needed."),
         ({"min_ess": 1e6}, "The logs speak for the champion with the weight of"),
+        ({"min_asker_ess": 1e6}, "The live trials come from too few users: they weigh as much as those of"),
         ({"max_disagreement_errors": -1.0}, "standard errors apart; at most -1 is allowed."),
         ({"min_exploration_ratio": 0.2}, "The logs explore 20.0 % where it matters; more than 20 % is needed."),
         ({"max_weight_mean_errors": 0.0}, "the logged propensities are not the true ones."),

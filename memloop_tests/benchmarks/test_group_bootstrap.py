@@ -23,7 +23,7 @@ def first_mean(means: np.ndarray) -> np.ndarray:
 
 def test_groups_are_numbered_in_the_order_of_their_keys() -> None:
     groups = group_rows(("b", "a", "b"))
-    assert (groups.of_row.tolist(), groups.task_count) == ([1, 0, 1], 2)
+    assert (groups.of_row.tolist(), groups.group_count) == ([1, 0, 1], 2)
     assert sum_by_group(np.array([[1.0], [2.0], [3.0]]), groups).tolist() == [[2.0], [4.0]]
 
 

@@ -1,5 +1,7 @@
 """What a log of single-route trials may hold, and what it can say of a choice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,8 +16,16 @@ TRIALS = LoggedTrials(
 def test_arms_are_those_served_unless_they_are_named() -> None:
     assert TRIALS.arms == ("a", "b")
     assert TRIALS.served_index.tolist() == [0, 1, 0]
-    assert TRIALS.groups.task_count == 2
+    assert TRIALS.clusters.tasks.group_count == 2
     assert np.isnan(TRIALS.latencies_ms).all()
+
+
+def test_every_task_was_asked_by_somebody_else_unless_it_is_told_who_asked() -> None:
+    assert TRIALS.clusters.askers.of_row.tolist() == [0, 1, 0]
+    told = replace(TRIALS, askers=("ann", "ann", "bob"))
+    assert told.clusters.askers.of_row.tolist() == [0, 0, 1]
+    with pytest.raises(BadInput, match="3 tasks and 2 askers"):
+        replace(TRIALS, askers=("ann", "bob"))
 
 
 def test_a_choice_is_supported_where_it_was_served_or_could_have_been() -> None:

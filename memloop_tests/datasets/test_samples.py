@@ -27,10 +27,27 @@ def test_a_trial_carries_what_was_logged() -> None:
             "label_source": "user",
             "quality_tier": "MEDIUM",
             "near_duplicate_of": None,
+            "asker": None,
         }
     ]
     assert counts == {"holdout_excluded_count": 0}
     assert ROUTER_SAMPLES.violations(ROUTER_SAMPLES.conform(rows)) == []
+
+
+def test_a_sample_tells_who_asked_without_naming_anybody() -> None:
+    given = trajectories(
+        trajectory("a", user_id="ann", user_group=17, session_id="one"),
+        trajectory("b", session_id="one"),
+        trajectory("c", session_id="one"),
+        trajectory("d", session_id="two"),
+        trajectory("e", user_group=0),
+    )
+    rows, _counts = build_router_samples(given, grades(**dict.fromkeys("abcde", "HIGH")), NOBODY)
+    of_user, first, second, other, of_group = rows["asker"].to_pylist()
+    assert (of_user, of_group) == ("u17", "u0")
+    assert first == second != other
+    assert first.startswith("s")
+    assert "one" not in first
 
 
 def test_failures_low_grades_and_trials_without_cost_or_propensity_teach_too() -> None:

@@ -1,5 +1,6 @@
 """The snapshot: what may be trained on as of a week, from which generations, and what is missing by name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -215,6 +216,17 @@ def test_samples_are_read_from_the_very_generations_that_were_recorded(tmp_path:
     publish_week(store, window[1], f"x{window[1].number}")
     publish_snapshot(store, window[1], window)
     assert "late" in read_samples(store, window[1])["example_id"].to_pylist()
+
+
+def test_samples_that_do_not_tell_who_asked_are_named_with_the_backfill_that_mends_them(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    earlier = replace(ROUTER_SAMPLES, columns=tuple(c for c in ROUTER_SAMPLES.columns if c.name != "asker"))
+    publish_week(store, FIRST, "a1")
+    rows = store.read(SAMPLES, FIRST).drop_columns(["asker"])
+    store.publish(earlier, FIRST, rows, Provenance())
+    publish_snapshot(store, FIRST, [FIRST])
+    with pytest.raises(InputFailed, match=r"router_samples 2026-W51.*memloop backfill 2026-W51"):
+        read_samples(store, FIRST)
 
 
 def test_holdout_samples_and_other_tables_are_not_among_the_samples(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_worse_arm_is_rejected_and_an_unclear_one_is_held_with_the_number_that
     unclear = decide(logs(400, -0.02))
     assert unclear.outcome == "hold"
     assert unclear.metrics["needed_task_count"] > 400
-    assert "such trials would decide" in unclear.reasons[-1]
+    assert "such trials, of as many more users, would decide" in unclear.reasons[-1]
 
 
 @pytest.mark.parametrize(("n", "exploration", "told"), [(4000, 0.02, "explore"), (300, 0.1, "weight of")])
@@ -102,6 +102,7 @@ def samples(weeks: int, per_week: int = 60, propensity: float | None = 0.5) -> p
                     "label_source": None,
                     "quality_tier": "HIGH",
                     "near_duplicate_of": None,
+                    "asker": (f"u{number}", f"s{number}", None)[number % 3],
                 }
             )
     table = ROUTER_SAMPLES.table(rows)
@@ -126,6 +127,27 @@ def test_the_newest_weeks_are_judged_by_a_twin_that_never_saw_them() -> None:
     again = gather(table.set_column(place, "reward", pa.array(turned)))
     assert isinstance(again, LoggedTrialsOfWeeks)
     assert again.twin_choices == found.twin_choices
+
+
+def test_who_asked_comes_from_the_samples_and_of_how_many_it_is_not_known_is_said() -> None:
+    found = gather(samples(6))
+    assert isinstance(found, LoggedTrialsOfWeeks)
+    asked = dict(zip(found.trials.task_keys, found.trials.askers, strict=True))
+    assert (asked["k0-3"], asked["k1-3"], asked["k0-4"], asked["k0-5"]) == ("u3", "u3", "s4", "tk0-5")
+    assert found.userless_count == 160
+    told = decide(replace(logs(2000, 0.1), userless_count=160)).reasons[0]
+    assert "for 160 no user is logged, so these count as independent from session to session" in told
+
+
+def test_one_user_who_asks_most_of_the_tasks_is_held_and_said() -> None:
+    found = logs(2000, 0.3)
+    askers = tuple("u1" if row % 5 < 3 else f"u{row % 61}" for row in range(2000))
+    decision = decide(replace(found, trials=replace(found.trials, askers=askers)))
+    assert decision.outcome == "hold"
+    assert "The live trials come from too few users" in decision.reasons[0]
+    assert len(decision.reasons) == 1
+    assert decision.metrics["logged_champion_asker_ess"] == pytest.approx(2.7, abs=0.2)
+    assert decision.metrics["logged_champion_ess"] > 500
 
 
 def test_trials_without_a_propensity_and_weeks_without_a_past_are_said() -> None:

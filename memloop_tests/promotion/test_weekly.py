@@ -1,6 +1,7 @@
 """A week at the gate: decided from its evidence, recorded once, told in words and drawn."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -96,6 +97,25 @@ def test_a_decision_is_told_with_its_reasons_and_versions(tmp_path: Path) -> Non
     assert text.startswith(f"**{found.decision.outcome}** {LAST_RUN}\n")
     assert all(f"- {reason}" in text for reason in found.decision.reasons)
     assert str(found.row["challenger"]) in text
+
+
+def test_a_decision_of_a_week_that_stands_otherwise_names_the_standing_one_first(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    week = next(IsoWeek.parse(row.week) for row in home.ledger.rows() if row.action == "promote")
+    (standing,) = (row for row in home.ledger.rows() if row.week == str(week))
+    held = decided(home, week, required_task_count=10**6)
+    assert held.as_text().startswith(f"The ledger stands: **promote** {week}. Now it would hold.\n")
+    assert f"after: `{standing.to_version}` by the ledger" in held.as_text()
+    other = replace(
+        decided(home, week), row={**held.row, "outcome": "promote", "challenger": "c2", "champion_after": "c2"}
+    )
+    assert "Now it would promote `c2`." in other.as_text()
+
+
+def test_a_week_without_a_challenger_says_so(tmp_path: Path) -> None:
+    home = finished_home(tmp_path / "home")
+    found = decided(home, LAST_RUN)
+    assert replace(found, row={**found.row, "challenger": None}).as_text().endswith("challenger: none")
 
 
 def test_a_decision_is_drawn_where_something_was_scored(tmp_path: Path) -> None:
