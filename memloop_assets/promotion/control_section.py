@@ -28,7 +28,7 @@ _TOLD = {
     NO_OP: (
         "no-op",
         "the champion, loaded and scored a second time, held against itself",
-        "reject, the same choices; anything else is an error of the week",
+        "reject, the same choices; any difference is an error of the week",
     ),
 }
 CONTROLS = tuple(_TOLD)

@@ -87,8 +87,8 @@ def _twin_sentence(found: PromotionDecision, policy: PromotionPolicy) -> str:
 
 def _no_op_sentence(found: PromotionDecision, *, is_broken: bool) -> str:
     if not is_broken:
-        told = {"reject": "the same choices throughout"}.get(found.outcome, " ".join(found.reasons))
-        return f"The champion, loaded and scored again, against itself: {found.outcome}, {told}."
+        told = "the same choices throughout." if found.outcome == "reject" else " ".join(found.reasons)
+        return f"The champion, loaded and scored again, against itself: {found.outcome}, {told}"
     would = "promote it over itself" if found.accepted else f"{found.outcome} it"
     return (
         f"The champion, loaded and scored again, is not the same as before, or the gate would promote what is (it would {would}): no "

@@ -24,12 +24,13 @@ from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.evidence import Sources
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.vetoes import VETOES, Rivals
-from memloop_assets.promotion.week_rules import Compared, WeekEvidence, decide_week
+from memloop_assets.promotion.week_rules import Compared, decide_week
 from memloop_assets.promotion.weekly import decide
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.simulate import World
 from memloop_assets.weeks import IsoWeek, weeks_between
+from memloop_tests.promotion.test_week_rules import evidence
 from memloop_tests.scenario import (
     FIRST,
     LAST_RUN,
@@ -74,16 +75,8 @@ def full(challenger: PolicyScores = CHALLENGER, shuffled: np.ndarray = POOR) -> 
 
 def cycle(policy: PromotionPolicy, compared: Compared | None = None, new_sample_count: int = 50) -> PromotionDecision:
     """Decide a closed week under the full gate."""
-    evidence = WeekEvidence(
-        week=IsoWeek(2026, 12),
-        is_closed=True,
-        arm_count=2,
-        sample_count=500,
-        new_sample_count=new_sample_count,
-        suite_name="fixed",
-        holdout_task_count=TASKS,
-    )
-    return decide_week(evidence, policy, compared or full())
+    week = evidence(holdout_task_count=TASKS, new_sample_count=new_sample_count)
+    return decide_week(week, policy, compared or full())
 
 
 def sources_of(home: Home) -> Sources:

@@ -100,6 +100,14 @@ def test_the_champion_against_itself_is_rejected_for_the_same_choices() -> None:
     assert no_op.sentence.endswith("reject, the same choices throughout.")
 
 
+def test_a_champion_of_whom_too_little_is_known_is_held_against_itself_and_is_no_error() -> None:
+    unknown = replace(CHAMPION, rewards=np.where(np.arange(TASKS) < TASKS // 2, math.nan, CHAMPION.rewards))
+    decision = decide(Controls(CHALLENGER, unknown), champion=unknown)
+    no_op = next(one for one in decision.findings if one.name == NO_OP)
+    assert (decision.outcome, no_op.is_against, no_op.mean) == ("hold", False, None)
+    assert f"against itself: hold, For {TASKS // 2} of {TASKS} tasks" in no_op.sentence
+
+
 @pytest.mark.parametrize(
     "changes",
     [
