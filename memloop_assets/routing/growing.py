@@ -20,6 +20,8 @@ LEAF_TRUST = 2.0
 DEPTH = 16
 DIRECTIONS = 96
 _INPUT_SHARE = 0.3
+_THREADS = 2
+"""Every tree has a seed of its own, drawn beforehand: on however many threads they are grown, they are the same."""
 
 
 def find_directions(words: "csr_array", seed: int = 0) -> NDArray[np.float32]:
@@ -52,7 +54,12 @@ def grow_trees(
     stub = _single_leaf(directions, rewards.shape[1])
     inputs = np.stack([stub.inputs(one) for one in features])
     grown = ExtraTreesRegressor(
-        TREE_COUNT, min_samples_leaf=LEAF_TASKS, max_depth=DEPTH, max_features=_INPUT_SHARE, random_state=seed
+        TREE_COUNT,
+        min_samples_leaf=LEAF_TASKS,
+        max_depth=DEPTH,
+        max_features=_INPUT_SHARE,
+        random_state=seed,
+        n_jobs=_THREADS,
     )
     with threadpool_limits(1):
         grown.fit(inputs, rewards if rewards.shape[1] > 1 else rewards.ravel(), sample_weight=weights)
