@@ -167,7 +167,7 @@ def fit_router(
 
 
 def refit_router(router: Router, samples: pa.Table, settings: TrainingSettings = DEFAULTS, *, seed: int = 0) -> Router:
-    """Return a router fitted on the rows of another once more, with another seed or other rewards, at two thirds of the cost.
+    """Return a router fitted on the rows of another once more, with another seed or other rewards, at three quarters of the cost.
 
     Words, prices, reference arm and memory are those of ``router``; weights, trees and calibration are fitted anew. With the same rewards
     that is what ``fit_router`` gives under this seed. Raises BadInput for a router that was fitted on other rows.

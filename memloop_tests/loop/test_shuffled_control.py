@@ -20,7 +20,6 @@ from benchmarks.learning_and_refusal import (
     read_world,
 )
 from memloop_assets.benchmarks.suite import BenchmarkSuite, load_suite
-from memloop_assets.promotion.controls import AA_TWIN
 from memloop_assets.promotion.weekly import DecidedWeek
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.simulate import World
@@ -32,8 +31,6 @@ WEEKS_PER_WORLD = 8
 WEEK_COUNT = len(SEEDS) * WEEKS_PER_WORLD
 MOST_PROMOTIONS = 5
 """Of 40 weeks. A gate that errs in 5 % of them passes this in 1.4 % of all seeds (binomial), one that errs in 30 % fails it in 99 %."""
-MOST_TWINS = 9
-"""Of the A/A twins of twice as many weeks, which are as good as the challenger by construction."""
 
 
 @cache
@@ -51,12 +48,11 @@ def run_chain(samples: Samples, suite: BenchmarkSuite, training: TrainingSetting
         return list(decide_weeks(samples, suite, sources))
 
 
-@cache
-def shuffled_decisions(shuffle: str) -> Sequence[DecidedWeek]:
+def shuffled_decisions(shuffle: str, training: TrainingSettings) -> Sequence[DecidedWeek]:
     found = []
     for seed in SEEDS:
         samples, suite = small_world(seed)
-        found += run_chain(SHUFFLES[shuffle](samples, seed), suite, TrainingSettings())
+        found += run_chain(SHUFFLES[shuffle](samples, seed), suite, training)
     assert len(found) == WEEK_COUNT
     return found
 
@@ -68,29 +64,19 @@ def chance_of_more_than(most: int, trials: int, share: float) -> float:
 def test_the_tolerance_lets_an_error_of_five_percent_pass_and_not_much_more() -> None:
     assert chance_of_more_than(MOST_PROMOTIONS, WEEK_COUNT, 0.05) < 0.02
     assert chance_of_more_than(MOST_PROMOTIONS, WEEK_COUNT, 0.30) > 0.98
-    assert chance_of_more_than(MOST_TWINS, 2 * WEEK_COUNT, 0.05) < 0.02
-    assert chance_of_more_than(MOST_TWINS, 2 * WEEK_COUNT, 0.30) > 0.98
 
 
 def test_rewards_shuffled_over_all_rows_promote_at_most_one_week_in_twenty() -> None:
-    decided = shuffled_decisions("over all rows")
+    decided = shuffled_decisions("over all rows", TrainingSettings())
     assert sum(one.decision.accepted for one in decided) <= WEEK_COUNT // 20
 
 
 def test_rewards_shuffled_within_each_arm_promote_at_most_one_week_in_twenty_where_thresholds_alone_promote_many() -> (
     None
 ):
-    decided = shuffled_decisions("within each arm")
+    decided = shuffled_decisions("within each arm", TrainingSettings())
     assert sum(one.decision.accepted for one in decided) <= MOST_PROMOTIONS
     assert sum(passes_thresholds(one) for one in decided) > 2 * MOST_PROMOTIONS
-
-
-def test_their_twins_are_promoted_at_most_as_often_as_the_gate_errs_where_a_mean_alone_would_promote_many() -> None:
-    decided = [one.decision for shuffle in SHUFFLES for one in shuffled_decisions(shuffle)]
-    twins = [finding for one in decided for finding in one.findings if finding.name == AA_TWIN]
-    assert len(twins) == len(decided) == 2 * WEEK_COUNT
-    assert sum(one.metrics["aa_promoted_count"] or 0 for one in decided) <= MOST_TWINS
-    assert sum((one.mean or 0.0) > 0.0 for one in twins) > 2 * MOST_TWINS
 
 
 @pytest.mark.parametrize("shuffle", SHUFFLES)

@@ -60,6 +60,13 @@ def test_the_trees_are_the_same_on_however_many_threads_they_are_grown(monkeypat
     assert found[0] == found[1]
 
 
+def test_the_seed_moves_the_trees_over_the_same_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    forest, featuriser, texts, rewards, _ = grown(monkeypatch)
+    features, weights = [featuriser.transform(text) for text in texts], np.ones(len(texts))
+    again, other = (grow_trees(forest.directions, features, rewards, weights, seed) for seed in (0, 1))
+    assert again.thresholds.tobytes() == forest.thresholds.tobytes() != other.thresholds.tobytes()
+
+
 def test_a_forest_of_our_own_laying_out_is_the_forest_that_scikit_learn_predicts_with() -> None:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(200, 14)).astype(np.float32)
