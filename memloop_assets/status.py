@@ -34,7 +34,7 @@ WEEKLY_TABLES = (
 )
 _SHOWN = 5
 _SCREEN_LINES = 40
-_LONG_SECTIONS = ("Other tests", "Where it comes from")
+_LONG_SECTIONS = ("Controls", "Other tests", "Where it comes from")
 _DECIDED = ("outcome", "champion_after", "challenger")
 
 
@@ -182,7 +182,7 @@ def short_page(page: str, report_id: str) -> str:
     if page.count("\n") <= _SCREEN_LINES or not places:
         return page
     told = page[: min(places.values())].rstrip()
-    return f"{told}\n\nLeft out: {' and '.join(places).lower()}. memloop report {report_id} --all prints everything.\n"
+    return f"{told}\n\nLeft out: {', '.join(places).lower()}. memloop report {report_id} --all prints everything.\n"
 
 
 def _spans(weeks: Iterable[IsoWeek]) -> str:

@@ -85,11 +85,11 @@ def test_a_report_fits_on_a_screen_and_says_how_to_see_the_rest(tmp_path: Path) 
     attempts = Attempts(home.state, home.places.training_reports)
     page = report_page(attempts.get_report(f"{LAST_RUN}.1"))
     short = short_page(page, f"{LAST_RUN}.1")
-    assert page.count("\n## ") == 4
+    assert page.count("\n## ") == 5
     assert [line for line in short.splitlines() if line.startswith("## ")] == ["## Why", "## What was measured"]
     assert page.startswith(short.partition("\n\nLeft out")[0])
     assert short.count("\n") <= 40
-    assert f"other tests and where it comes from. memloop report {LAST_RUN}.1 --all prints everything" in short
+    assert f"controls, other tests, where it comes from. memloop report {LAST_RUN}.1 --all prints everything" in short
     brief = "# 2026-W02, attempt 1: skip\n\n## Why\n\n- It was.\n\n## Where it comes from\n\nFrom logs.\n"
     assert short_page(brief, "2026-W02.1") == brief
 

@@ -6,7 +6,7 @@ from memloop_assets import __version__
 from memloop_assets.benchmarks.evaluation import result_rows
 from memloop_assets.benchmarks.standing import is_own, no_own_benchmark
 from memloop_assets.benchmarks.tables import BENCHMARK_RESULTS, BENCHMARK_SUITE, suite_of_table, suite_table
-from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, current_suite, points_of, score_week
+from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, TWIN, current_suite, points_of, score_week
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.orchestration.resources import MemloopHome
 from memloop_assets.orchestration.table_metadata import column_schema, known, picture, publication_metadata
@@ -60,7 +60,7 @@ def benchmark_suite(home: MemloopHome) -> dg.MaterializeResult:
     deps=["router_checkpoint", "dataset_snapshot", "benchmark_suite"],
 )
 def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> dg.MaterializeResult:
-    """What the challenger, its shuffled control and the baseline policies earn on the holdout tasks, task by task.
+    """What the challenger, its controls and the baseline policies earn on the holdout tasks, task by task.
 
     They count for nothing on the made-up tasks that ship with memloop: `memloop benchmark build` or `memloop benchmark import FILE`.
     """
@@ -77,7 +77,7 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
         router = load_checkpoint(opened.places.router_versions, challengers[0])
         scores = score_week(suite, router, read_samples(opened.store, week), opened.arm_prices, training)
         drawn = draw_points(
-            points_of(scores, CHALLENGER),
+            points_of([one for one in scores if one.policy != TWIN], CHALLENGER),  # it would lie on the challenger
             title=f"Reward against cost, {week}",
             x_label="USD per 1,000 calls",
             y_label="mean reward",
@@ -88,6 +88,7 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
             "challenger_cost_usd": by_name[CHALLENGER].mean_cost_usd,
             "best_single_arm_reward": by_name["best-single-arm"].mean_reward,
             "shuffled_control_reward": by_name[SHUFFLED].mean_reward,
+            "aa_twin_reward": by_name[TWIN].mean_reward,
             "oracle_reward": by_name["oracle"].mean_reward,
         }
         return Built(

@@ -1,4 +1,4 @@
-"""A week on the benchmark: the challenger, its control and the baseline policies, scored on the same holdout tasks.
+"""A week on the benchmark: the challenger, its controls and the baseline policies, scored on the same holdout tasks.
 
 Joins suite, training samples and router; how a policy is scored is said in ``evaluation``.
 """
@@ -14,13 +14,14 @@ from memloop_assets.benchmarks.evaluation import ArmStatistics, PolicyScores, sc
 from memloop_assets.benchmarks.intervals import paired_bootstrap
 from memloop_assets.benchmarks.suite import BenchmarkSuite, default_suite, load_suite
 from memloop_assets.pictures import Point
-from memloop_assets.routing.controls import fit_shuffled_control
+from memloop_assets.routing.controls import fit_shuffled_control, fit_twin
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.training import TrainingSettings, best_single_arm
 
 CHALLENGER = "challenger"
 SHUFFLED = "shuffled-control"
-_CONTROL_SEED = 0
+TWIN = "aa-twin"
+_SHUFFLING_SEED, _TWIN_SEED = 0, 1
 
 
 def current_suite(path: Path) -> BenchmarkSuite:
@@ -41,17 +42,20 @@ def score_router(
 def score_week(
     suite: BenchmarkSuite, router: Router, samples: pa.Table, prices: Mapping[str, float], training: TrainingSettings
 ) -> list[PolicyScores]:
-    """Score the challenger, its shuffled control and the five baseline policies, all from the same training samples."""
+    """Score the challenger, its shuffled control, its A/A twin and the five baseline policies, all from the same training samples.
+
+    Raises BadInput for a router that was fitted on other samples.
+    """
     statistics = ArmStatistics.of_samples(samples, prices)
     costs = statistics.mean_costs_usd
     best_arm, _ = best_single_arm(samples, prices, training)
     baselines = score_baselines(
         suite.tasks_of("holdout"), statistics, best_arm=best_arm, reference_arm=router.rule.reference_arm
     )
-    control = fit_shuffled_control(samples, prices, training, router.rule.reference_arm, seed=_CONTROL_SEED)
     return [
         score_router(suite, router, CHALLENGER, costs),
-        score_router(suite, control, SHUFFLED, costs),
+        score_router(suite, fit_shuffled_control(router, samples, training, seed=_SHUFFLING_SEED), SHUFFLED, costs),
+        score_router(suite, fit_twin(router, samples, training, seed=_TWIN_SEED), TWIN, costs),
         *baselines,
     ]
 

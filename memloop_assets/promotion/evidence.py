@@ -24,9 +24,10 @@ from memloop_assets.benchmarks.evaluation import (
 from memloop_assets.benchmarks.standing import is_own
 from memloop_assets.benchmarks.suite import BenchmarkSuite
 from memloop_assets.benchmarks.tables import suite_of_table
-from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, score_router
+from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, TWIN, score_router
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.errors import BadCheckpoint, BadInput, TableError
+from memloop_assets.promotion.controls import Controls
 from memloop_assets.promotion.logged_evidence import gather_trials
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.vetoes import Rivals
@@ -140,7 +141,7 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
     if samples is not None and samples.num_rows:
         champion = reading.attempt(f"champion {version}", lambda: champion_router(version, week, sources, samples))
         if champion and suite and results is not None and results.num_rows:
-            compared, baselines = _compare(reading, week, suite, samples, results, champion)
+            compared, baselines = _compare(reading, week, suite, samples, results, version, champion)
         if champion and own_task_count < policy.required_task_count and policy.logged_weeks:
             logged = reading.attempt(
                 "logged trials",
@@ -183,22 +184,30 @@ def _taught_until(version: str, ledger: Ledger) -> IsoWeek | None:
 
 
 def _compare(  # noqa: PLR0913, PLR0917  # everything that is scored of a week
-    reading: _Reading, week: IsoWeek, suite: BenchmarkSuite, samples: pa.Table, results: pa.Table, champion: Router
+    reading: _Reading,
+    week: IsoWeek,
+    suite: BenchmarkSuite,
+    samples: pa.Table,
+    results: pa.Table,
+    version: str,
+    champion: Router,
 ) -> tuple[Compared, tuple[PolicyScores, ...]]:
-    """Return champion, challenger and rivals on the benchmark, and every baseline policy."""
+    """Return champion, challenger, rivals and controls on the benchmark, and every baseline policy."""
     sources = reading.sources
     costs = ArmStatistics.of_samples(samples, sources.prices_usd).mean_costs_usd
-    wanted = (CHALLENGER, SHUFFLED, *BASELINE_POLICIES)
+    wanted = (CHALLENGER, SHUFFLED, TWIN, *BASELINE_POLICIES)
     scored = reading.attempt(f"benchmark_results {week}", lambda: [scores_of_rows(results, name) for name in wanted])
     reference = reading.attempt("reference arm", lambda: _reference_arm(samples, sources)[0])
     cost = reference_cost(suite.tasks_of("holdout"), reference, costs) if reference else None
     before = score_router(suite, champion, "champion", costs)
+    again = reading.attempt(f"champion {version}", lambda: champion_router(version, week, sources, samples))
     remembered = count_remembered(suite, champion)
-    if not scored:
+    if not scored or again is None:
         return Compared(before, None, cost), ()
-    challenger, shuffled, *baselines = scored
+    challenger, shuffled, twin, *baselines = scored
     rivals = rivals_of(suite, challenger, shuffled, baselines, costs)
-    return Compared(before, challenger, cost, rivals, remembered_count=remembered), tuple(baselines)
+    controls = Controls(twin, score_router(suite, again, "champion", costs))
+    return Compared(before, challenger, cost, rivals, remembered_count=remembered, controls=controls), tuple(baselines)
 
 
 def count_remembered(suite: BenchmarkSuite, router: Router) -> int:

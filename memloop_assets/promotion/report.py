@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memloop_assets.benchmarks.standing import default_fingerprint, no_own_benchmark
+from memloop_assets.promotion.control_section import CONTROLS, controls_section
 from memloop_assets.promotion.tables import would_decide
 from memloop_assets.routing.versions import LedgerRow
 from memloop_assets.trajectories.formats.reader import canonical_json
@@ -118,7 +119,8 @@ def report_page(report: Mapping[str, Any]) -> str:
         _meaning(report),
         "\n".join(["## Why", "", reasons, _standing_line(report), *_benchmark_lines(report)]),
         _measured_table(report),
-        _findings_table(report["findings"]),
+        controls_section(report),
+        _findings_table([one for one in report["findings"] if one["name"] not in CONTROLS]),
         f"## Where it comes from\n\n{_versions_line(report)}",
         _sources_text(report),
         _lineage_table(report["lineage"]),

@@ -45,7 +45,7 @@ PROMOTION_DECISION = TableContract(
         Column(
             "findings_json",
             "json",
-            "every further test (baselines, chance, calibration, strata, shuffled control): numbers, verdict",
+            "every further test (baselines, chance, calibration, strata, controls): numbers, verdict",
         ),
         Column("policy_json", "json", "the thresholds it applied"),
         Column("suite_fingerprint", "string", "content hash of the benchmark it used", nullable=True),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.standing import HOW_TO_GET_ONE, no_own_benchmark
 from memloop_assets.errors import BadInput
+from memloop_assets.promotion.controls import Controls, put_controls
 from memloop_assets.promotion.decision import Outcome, PromotionDecision
 from memloop_assets.promotion.logged_evidence import LoggedTrialsOfWeeks, decide_from_logs
 from memloop_assets.promotion.policy import PromotionPolicy
@@ -53,7 +54,8 @@ class Compared:
 
     ``reference_cost_usd``: mean cost of the reference arm on the tasks. ``look``: the how-manieth look at this challenger it is.
     ``remembered_count``: holdout tasks that the champion learned from, before they were held out. ``logged``: live trials to
-    decide by where the benchmark cannot carry the decision, or why there are none; None where they were not asked for.
+    decide by where the benchmark cannot carry the decision, or why there are none; None where they were not asked for. ``controls``:
+    what the same gate is asked about besides, whose answers are known.
     """
 
     champion: PolicyScores | None
@@ -63,6 +65,7 @@ class Compared:
     look: int = 1
     remembered_count: int = 0
     logged: LoggedTrialsOfWeeks | str | None = None
+    controls: Controls | None = None
 
 
 def decide_week(evidence: WeekEvidence, policy: PromotionPolicy, compared: Compared) -> PromotionDecision:
@@ -96,6 +99,15 @@ def decide_week(evidence: WeekEvidence, policy: PromotionPolicy, compared: Compa
     decision = policy.evaluate(
         champion, challenger, compared.reference_cost_usd, rivals=compared.rivals, look=compared.look
     )
+    if compared.controls is not None:
+        decision = put_controls(
+            decision,
+            policy,
+            champion=champion,
+            challenger=challenger,
+            reference_cost_usd=compared.reference_cost_usd,
+            controls=compared.controls,
+        )
     counts["champion_remembered_count"] = compared.remembered_count
     return replace(
         decision,

@@ -66,8 +66,8 @@ class ArmWeights:
     variances: NDArray[np.float64]
 
 
-def prepare_material(trials: Trials, featuriser: Featuriser, domains: tuple[str, ...]) -> Material:
-    """Return the trials' features under a featuriser."""
+def prepare_material(trials: Trials, featuriser: Featuriser, domains: tuple[str, ...], seed: int = 0) -> Material:
+    """Return the trials' features under a featuriser; ``seed`` decides which tasks are fitted without their domain."""
     from scipy import sparse
 
     texts = sorted(set(trials.texts))
@@ -84,7 +84,7 @@ def prepare_material(trials: Trials, featuriser: Featuriser, domains: tuple[str,
         text_places=np.array([place_of[text] for text in trials.texts], dtype=np.intp),
         matrix=sparse.csr_array((values, columns, ends), shape=(len(texts), term_count + len(HAND_NAMES))),
         domains=domains,
-        domain_matrix=_domain_matrix(trials, domains),
+        domain_matrix=_domain_matrix(trials, domains, seed),
     )
 
 
@@ -171,7 +171,9 @@ def held_mean(trials: Trials, rows: NDArray[np.intp]) -> float:
     return min(max(float(np.average(trials.rewards[rows], weights=trials.weights[rows])), edge), 1.0 - edge)
 
 
-def grow_forest(material: Material, rows: NDArray[np.intp], arms: tuple[str, ...], linear: Linear) -> Forest:
+def grow_forest(
+    material: Material, rows: NDArray[np.intp], arms: tuple[str, ...], linear: Linear, seed: int = 0
+) -> Forest:
     """Return trees over the texts of these trials. Where a text was not tried with an arm, the linear half stands in.
 
     So one forest learns from logs of one arm per task as from logs of all: what all arms find hard is learned once.
@@ -183,8 +185,8 @@ def grow_forest(material: Material, rows: NDArray[np.intp], arms: tuple[str, ...
     known = expected + np.divide(surprise, tried, out=np.zeros_like(expected), where=tried > 0.0)
     at = np.searchsorted(places, material.text_places[rows])
     weights = np.bincount(at, material.trials.plain_weights[rows], len(places)).astype(np.float64)
-    directions = find_directions(material.matrix[places][:, : material.term_count])
-    forest = grow_trees(directions, texts, known, weights)
+    directions = find_directions(material.matrix[places][:, : material.term_count], seed)
+    forest = grow_trees(directions, texts, known, weights, seed)
     return replace(forest, leaf_values=fill_leaves(forest, texts, expected, surprise, tried))
 
 
@@ -231,7 +233,7 @@ def _tally(
     return surprise, np.bincount(cells, trials.weights[rows], expected.size).astype(np.float64).reshape(expected.shape)
 
 
-def _domain_matrix(trials: Trials, domains: tuple[str, ...]) -> "csr_array":
+def _domain_matrix(trials: Trials, domains: tuple[str, ...], seed: int) -> "csr_array":
     """Return a sparse matrix (trials, domains) with a 1 at each one's domain, but for ``_UNNAMED_SHARE`` of the tasks.
 
     Where logs leave out domains themselves, as many fewer are hidden here.
@@ -242,6 +244,6 @@ def _domain_matrix(trials: Trials, domains: tuple[str, ...]) -> "csr_array":
     found = np.array([-1 if domain is None else places.get(domain, -1) for domain in trials.domains])
     named = float(np.mean(found >= 0))
     hidden = max(0.0, (_UNNAMED_SHARE - (1.0 - named)) / named) if named else 0.0
-    shown = np.flatnonzero((found >= 0) & (trials.task_shares >= hidden))
+    shown = np.flatnonzero((found >= 0) & (trials.task_shares(seed) >= hidden))
     shape = (len(found), len(domains))
     return sparse.csr_array((np.ones(len(shown)), (shown, found[shown])), shape=shape)

@@ -1,6 +1,6 @@
 """Growing a router's forest: where the trees split, and what each of their leaves says of each arm.
 
-The only module that loads scikit-learn. Nothing is random but the seeds written here.
+The only module that loads scikit-learn. Nothing is random but what the seed that is given decides.
 """
 
 from typing import TYPE_CHECKING
@@ -20,10 +20,11 @@ LEAF_TRUST = 2.0
 DEPTH = 16
 DIRECTIONS = 96
 _INPUT_SHARE = 0.3
-_SEED = 0
+_THREADS = 2
+"""Every tree has a seed of its own, drawn beforehand: on however many threads they are grown, they are the same."""
 
 
-def find_directions(words: "csr_array") -> NDArray[np.float32]:
+def find_directions(words: "csr_array", seed: int = 0) -> NDArray[np.float32]:
     """Return the main directions of the texts' words, (terms, at most DIRECTIONS): latent semantic analysis."""
     from sklearn.decomposition import TruncatedSVD
     from threadpoolctl import threadpool_limits
@@ -32,7 +33,7 @@ def find_directions(words: "csr_array") -> NDArray[np.float32]:
     if count < 1:
         return np.zeros((words.shape[1], 0), dtype=np.float32)
     with threadpool_limits(1):
-        found = TruncatedSVD(count, n_iter=4, random_state=_SEED).fit(words)
+        found = TruncatedSVD(count, n_iter=4, random_state=seed).fit(words)
     return np.ascontiguousarray(found.components_.T, dtype=np.float32)
 
 
@@ -41,6 +42,7 @@ def grow_trees(
     features: list[Features],
     rewards: NDArray[np.float64],
     weights: NDArray[np.float64],
+    seed: int = 0,
 ) -> Forest:
     """Return a forest that splits where the rewards (tasks, arms) of similar tasks differ; its leaves hold their means.
 
@@ -52,7 +54,12 @@ def grow_trees(
     stub = _single_leaf(directions, rewards.shape[1])
     inputs = np.stack([stub.inputs(one) for one in features])
     grown = ExtraTreesRegressor(
-        TREE_COUNT, min_samples_leaf=LEAF_TASKS, max_depth=DEPTH, max_features=_INPUT_SHARE, random_state=_SEED
+        TREE_COUNT,
+        min_samples_leaf=LEAF_TASKS,
+        max_depth=DEPTH,
+        max_features=_INPUT_SHARE,
+        random_state=seed,
+        n_jobs=_THREADS,
     )
     with threadpool_limits(1):
         grown.fit(inputs, rewards if rewards.shape[1] > 1 else rewards.ravel(), sample_weight=weights)

@@ -7,13 +7,13 @@ serves (``router.py``), whether it is good (the gate).
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from memloop_assets.errors import BadSettings
+from memloop_assets.errors import BadInput, BadSettings
 from memloop_assets.featuriser import Featuriser, measure_text, read_terms, smooth_idf
 from memloop_assets.routing.choosing import ChoiceRule
 from memloop_assets.routing.fitting import (
@@ -120,8 +120,13 @@ class _Fitted:
     shifts: NDArray[np.float64]
 
 
-def fit_router(samples: pa.Table, arm_costs: Mapping[str, float], settings: TrainingSettings = DEFAULTS) -> Router:
-    """Return the router fitted on the rows of ``router_samples``; the same rows in any order give the same bytes.
+def fit_router(
+    samples: pa.Table, arm_costs: Mapping[str, float], settings: TrainingSettings = DEFAULTS, *, seed: int = 0
+) -> Router:
+    """Return the router fitted on the rows of ``router_samples``; the same rows in any order and the same seed give the same bytes.
+
+    ``seed`` decides all that is random: the trees, the directions that they look at, which tasks are fitted without their domain
+    and which calibrate.
 
     ``arm_costs`` is the configured price per call in USD; an arm in it without rows is predicted at the global mean.
     An arm without a configured price takes the weighted mean of its logged ``cost_usd``; if no arm has any, all cost 0.
@@ -133,7 +138,7 @@ def fit_router(samples: pa.Table, arm_costs: Mapping[str, float], settings: Trai
     prices = price_arms(arms, trials, arm_costs)
     latencies = time_arms(arms, trials)
     featuriser = _fit_featuriser(trials, settings)
-    fitted = _fit_arms(trials, arms, featuriser, settings)
+    fitted = _fit_arms(trials, arms, featuriser, settings, seed)
     means = mean_rewards(trials, settings.shrinkage_rows)
     return Router(
         kind="fitted",
@@ -156,8 +161,28 @@ def fit_router(samples: pa.Table, arm_costs: Mapping[str, float], settings: Trai
         shifts=fitted.shifts,
         term_variances=fitted.variances,
         prior_variance=1.0 / settings.penalty,
-        row_counts=tuple(int((trials.arms == arm).sum()) for arm in arms),
-        memory=_remember_tasks(trials, arms, settings) if settings.memory_tasks else None,
+        row_counts=_count_rows(trials, arms),
+        memory=_remember_tasks(trials, arms, settings),
+    )
+
+
+def refit_router(router: Router, samples: pa.Table, settings: TrainingSettings = DEFAULTS, *, seed: int = 0) -> Router:
+    """Return a router fitted on the rows of another once more, with another seed or other rewards, at three quarters of the cost.
+
+    Words, prices, reference arm and memory are those of ``router``; weights, trees and calibration are fitted anew. With the same rewards
+    that is what ``fit_router`` gives under this seed. Raises BadInput for a router that was fitted on other rows.
+    """
+    trials = read_trials(samples, settings.propensity_floor)
+    if router.row_counts != _count_rows(trials, router.arms):
+        raise BadInput(f"router {router.version}", "it was fitted on other samples than these", "fit it on these first")
+    fitted = _fit_arms(trials, router.arms, router.featuriser, settings, seed)
+    return replace(
+        router,
+        linear=fitted.linear,
+        forest=fitted.forest,
+        slopes=fitted.slopes,
+        shifts=fitted.shifts,
+        term_variances=fitted.variances,
     )
 
 
@@ -177,12 +202,14 @@ def best_single_arm(
     return best_arm(trials, means, price_arms(arms, trials, arm_costs), settings.min_arm_rows), means
 
 
-def _fit_arms(trials: Trials, arms: tuple[str, ...], featuriser: Featuriser, settings: TrainingSettings) -> _Fitted:
+def _fit_arms(
+    trials: Trials, arms: tuple[str, ...], featuriser: Featuriser, settings: TrainingSettings, seed: int
+) -> _Fitted:
     """Return everything that is learned of the arms; where asked for, a tenth of the tasks calibrates and does nothing else."""
-    material = prepare_material(trials, featuriser, common_domains(trials, settings.min_task_count))
+    material = prepare_material(trials, featuriser, common_domains(trials, settings.min_task_count), seed)
     task_count = len(set(trials.task_keys))
     is_calibrated = 0 < settings.min_calibration_tasks <= task_count
-    is_set_aside = (trials.task_shares >= 1.0 - _CALIBRATION_SHARE) & is_calibrated
+    is_set_aside = (trials.task_shares(seed) >= 1.0 - _CALIBRATION_SHARE) & is_calibrated
     rows = np.flatnonzero(~is_set_aside)
     mean = held_mean(trials, rows)
     found = [
@@ -198,13 +225,24 @@ def _fit_arms(trials: Trials, arms: tuple[str, ...], featuriser: Featuriser, set
     ]
     linear, variances = join_arms(found, material.domains)
     has_forest = 0 < settings.min_forest_tasks <= task_count
-    forest = grow_forest(material, rows, arms, linear) if has_forest else None
+    forest = grow_forest(material, rows, arms, linear, seed) if has_forest else None
     slopes, shifts = calibrate_arms(material, np.flatnonzero(is_set_aside), arms, linear, forest)
     return _Fitted(linear, variances, forest, slopes, shifts)
 
 
+def _count_rows(trials: Trials, arms: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(int((trials.arms == arm).sum()) for arm in arms)
+
+
+def remember_samples(samples: pa.Table, arms: tuple[str, ...], settings: TrainingSettings) -> TaskMemory | None:
+    """Return the memory that ``fit_router`` gives to a router of these arms; None where it has none."""
+    return _remember_tasks(read_trials(samples, settings.propensity_floor), arms, settings)
+
+
 def _remember_tasks(trials: Trials, arms: tuple[str, ...], settings: TrainingSettings) -> TaskMemory | None:
     """Return the memory of the tasks that were tried before, trials counted by their weights without propensities."""
+    if not settings.memory_tasks:
+        return None
     texts = dict(zip(trials.task_keys, trials.texts, strict=True))
     keys = sorted(texts)
     rows, columns = np.searchsorted(np.array(keys), trials.task_keys), np.searchsorted(np.array(arms), trials.arms)

@@ -44,10 +44,9 @@ class Trials:
         """Return the weighted mean reward over all arms."""
         return float(np.average(self.rewards, weights=self.weights))
 
-    @cached_property
-    def task_shares(self) -> NDArray[np.float64]:
-        """Return for each row a number in [0, 1) that its task alone decides: what slices of tasks are cut by."""
-        found = {key: _share_of(key) for key in set(self.task_keys)}
+    def task_shares(self, seed: int = 0) -> NDArray[np.float64]:
+        """Return for each row a number in [0, 1) that its task and the seed decide: what slices of tasks are cut by."""
+        found = {key: _share_of(f"{seed} {key}" if seed else key) for key in set(self.task_keys)}
         return np.array([found[key] for key in self.task_keys])
 
     def effective_rows(self, chosen: NDArray[np.bool_]) -> float:
@@ -143,8 +142,8 @@ def _logged_means(arms: set[str], trials: Trials, values: NDArray[np.float64]) -
     return found
 
 
-def _share_of(task_key: str) -> float:
-    return int.from_bytes(hashlib.sha256(task_key.encode("utf-8", "surrogatepass")).digest()[:8]) / 2**64
+def _share_of(name: str) -> float:
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8]) / 2**64
 
 
 def _weigh(

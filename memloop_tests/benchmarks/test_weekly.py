@@ -7,9 +7,18 @@ import pytest
 
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.suite import default_suite, load_suite, save_suite
-from memloop_assets.benchmarks.weekly import CHALLENGER, SHUFFLED, current_suite, points_of, score_router, score_week
+from memloop_assets.benchmarks.weekly import (
+    CHALLENGER,
+    SHUFFLED,
+    TWIN,
+    current_suite,
+    points_of,
+    score_router,
+    score_week,
+)
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.errors import BadInput
+from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.router import single_arm_router
 from memloop_assets.routing.training import TrainingSettings
 from memloop_tests.scenario import LAST_RUN, finished_home
@@ -39,11 +48,13 @@ def test_challenger_and_baselines_are_scored_on_the_same_holdout_tasks(tmp_path:
     home = finished_home(tmp_path / "home")
     suite = load_suite(home.places.benchmark_suite)
     samples = read_samples(home.store, LAST_RUN)
-    router = single_arm_router("small-model", dict(home.arm_prices), dict.fromkeys(home.arm_prices, 0.5))
+    (version,) = home.store.read("router_checkpoint", LAST_RUN)["version"].to_pylist()
+    router = load_checkpoint(home.places.router_versions, version)
     scores = score_week(suite, router, samples, home.arm_prices, TrainingSettings())
     assert [one.policy for one in scores] == [
         CHALLENGER,
         SHUFFLED,
+        TWIN,
         "best-single-arm",
         "cheapest-arm",
         "random",

@@ -121,7 +121,7 @@ def test_tasks_set_aside_for_calibration_teach_nothing_else() -> None:
     router = fit_router(table(rows), PRICES, asked)
     assert router.slopes.tolist() != [1.0] * len(ARMS)
     trials = read_trials(table(rows), 0.05)
-    aside = {key for key, share in zip(trials.task_keys, trials.task_shares, strict=True) if share >= 0.9}
+    aside = {key for key, share in zip(trials.task_keys, trials.task_shares(), strict=True) if share >= 0.9}
     some = [{**row, "reward": 1.0 - row["reward"]} if row["task_key"] in aside else row for row in rows]
     partly = fit_router(table(some), PRICES, asked)
     assert partly.linear.term_weights.tobytes() == router.linear.term_weights.tobytes()

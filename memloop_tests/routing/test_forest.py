@@ -52,6 +52,21 @@ def test_numpy_serves_the_trees_as_scikit_learn_does_and_takes_the_same_arm(monk
     assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) >= 0.999
 
 
+def test_the_trees_are_the_same_on_however_many_threads_they_are_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(growing, "_THREADS", threads)
+        found.append({name: array.tobytes() for name, array in grown(monkeypatch)[0].arrays().items()})
+    assert found[0] == found[1]
+
+
+def test_the_seed_moves_the_trees_over_the_same_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    forest, featuriser, texts, rewards, _ = grown(monkeypatch)
+    features, weights = [featuriser.transform(text) for text in texts], np.ones(len(texts))
+    again, other = (grow_trees(forest.directions, features, rewards, weights, seed) for seed in (0, 1))
+    assert again.thresholds.tobytes() == forest.thresholds.tobytes() != other.thresholds.tobytes()
+
+
 def test_a_forest_of_our_own_laying_out_is_the_forest_that_scikit_learn_predicts_with() -> None:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(200, 14)).astype(np.float32)
