@@ -159,4 +159,4 @@ def test_a_report_shows_all_three_controls_and_names_the_one_that_is_missing() -
 
 def test_a_week_that_compared_nothing_says_that_no_control_was_run() -> None:
     held = decide_week(evidence(is_closed=False), PromotionPolicy(), Compared(None, None))
-    assert "None was run: no challenger was compared" in page_of(held)
+    assert "No control was run: no challenger was compared" in page_of(held)
