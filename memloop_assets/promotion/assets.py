@@ -50,6 +50,10 @@ class PolicyConfig(dg.Config):
     logged_min_supported_ratio: float | None = None
     logged_min_exploration_ratio: float | None = None
     logged_max_disagreement_errors: float | None = None
+    canary: bool | None = None
+    canary_share: float | None = None
+    canary_min_sessions: int | None = None
+    canary_weeks: int | None = None
     resamples: int | None = None
     seed: int | None = None
 
