@@ -32,10 +32,10 @@ def load_deployment(data: Path | str) -> Deployment:
     if canary is None:
         return Deployment(champion)
     try:
-        share = float(canary["share"])
-        return Deployment(champion, _load(Path(data), "canary", canary), share)
+        share, _ = float(canary["share"]), (canary["version"], canary["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        raise _unreadable(Path(data), f"its canary makes no sense ({error})") from error
+        raise _unreadable(Path(data), f"(its canary makes no sense: {error!r})") from error
+    return Deployment(champion, _load(Path(data), "canary", canary), share)
 
 
 def load_champion(data: Path | str) -> Router:

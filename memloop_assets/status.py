@@ -53,6 +53,9 @@ def status_lines(home: Home, *, is_whole: bool = False) -> Iterator[str]:
     yield from [fix] if fix else []
     rows = home.ledger.rows()
     yield f"champion  {home.ledger.champion_as_of()}"
+    canary = home.ledger.canary_as_of()
+    if canary:
+        yield f"canary    {canary.version}, {canary.share:.0%} of the sessions since the decision of {canary.since}"
     yield f"decided   {len(rows)} weeks, {sum(row.action == 'promote' for row in rows)} promoted"
     yield from _some(_second_thoughts(home, rows), is_whole=is_whole)
     attempts = Attempts(home.state, home.places.training_reports).rows()

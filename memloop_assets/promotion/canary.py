@@ -15,14 +15,14 @@ from memloop_assets.benchmarks.intervals import tasks_needed
 from memloop_assets.promotion.decision import Finding, PromotionDecision
 from memloop_assets.promotion.pairs import FAILING_REWARD
 from memloop_assets.promotion.policy import PromotionPolicy
-from memloop_assets.promotion.reasons import in_confidence, in_points
+from memloop_assets.promotion.reasons import REWARD, in_confidence, in_points
 
 FEWEST_SESSIONS = 30
 """With fewer sessions on a side nothing is tested at all."""
 _ROUNDING = 1e-9
 _METRICS = ("reward", "failures", "latency")
 _TITLES = {
-    "reward": "Reward (accuracy, where it is 0 or 1)",
+    "reward": REWARD,
     "failures": f"Share of failed trials (reward below {FAILING_REWARD})",
     "latency": "Latency",
 }
@@ -32,8 +32,6 @@ _NAMES = {
     "failures": ("error_ratio", "error_rate_increase"),
     "latency": ("latency_ms", "latency_increase_ms"),
 }
-CANARY_WEEK = "canary_week"
-"""The number that tells a canary's week from others: 0 in the week that starts it, then 1, 2, ..."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +97,11 @@ class _Difference:
         return self.allowed is None or self.possibly_lost < self.allowed - _ROUNDING
 
 
-def judge_canary(control: Served, canary: Served, policy: PromotionPolicy, look: int) -> PromotionDecision:
-    """Decide whether a canary ends, is promoted, or goes on (``hold``), by all live trials since it began.
+def judge_canary(control: Served, canary: Served, policy: PromotionPolicy) -> PromotionDecision:
+    """Decide whether a canary is rejected, promoted or not decided yet (``hold``), by all live trials since it began.
 
-    ``control``: what the champion served in the same time. ``look``: the how-manieth week of ``policy.canary_weeks`` it is. The unit is
-    the session, for sessions are what is assigned: whole sessions vary, their trials do not count one by one. What applies first:
+    ``control``: what the champion served in the same time. The unit is the session, for sessions are what is assigned: whole sessions
+    vary, their trials do not count one by one. What applies first:
 
     1. reject: reward, share of failed trials or latency is significantly worse (latency: by more than max_latency_increase_ms,
     where it is set). Each bound is sure to 1 - (1 - confidence) / (3 · canary_weeks), so an equal canary ends so in at most
@@ -112,31 +110,31 @@ def judge_canary(control: Served, canary: Served, policy: PromotionPolicy, look:
     3. promote: the loss of reward is below reward_margin and that of failed trials below max_error_rate_increase (and latency's
     below max_latency_increase_ms, where it is set), each by a bound sure to 1 - (1 - confidence) / canary_weeks. All have
     to hold, so a canary at one of these limits is promoted in at most 1 - confidence of all canaries;
-    4. hold, and in the last week it ends there.
+    4. hold, with the number of sessions that would decide.
     """
-    counts = _counts(control, canary, look)
+    counts = _counts(control, canary)
     few = min(control.session_count, canary.session_count)
     told = f"The canary served {canary.session_count:,} sessions with a known outcome, the champion {control.session_count:,}"
     if few < FEWEST_SESSIONS:
         reason = f"{told}; nothing is compared below {FEWEST_SESSIONS} on each side."
-        return _on_hold((reason,), counts, (), policy, look)
+        return PromotionDecision("hold", (reason,), counts, ())
     found = _differences(control, canary, policy)
     metrics = counts | _numbers(found)
     findings = tuple(_finding(one, policy, few) for one in found)
     worse = tuple(finding.sentence for finding in findings if finding.is_against)
     if worse:
-        return PromotionDecision("reject", (*worse, "The champion stays and serves all sessions."), metrics, findings)
+        return PromotionDecision("reject", worse, metrics, findings)
     told_all = tuple(finding.sentence for finding in findings)
     if few < policy.canary_min_sessions:
         reason = f"{told}; {policy.canary_min_sessions:,} are required on each side (canary_min_sessions)."
-        return _on_hold((reason, *told_all), metrics, findings, policy, look)
+        return PromotionDecision("hold", (reason, *told_all), metrics, findings)
     needed_metrics = _METRICS[: 2 if policy.max_latency_increase_ms is None else 3]
     unknown = [name for name in needed_metrics if name not in {one.name for one in found}]
     if unknown:
         reason = (
             f"Fewer than {FEWEST_SESSIONS} sessions of a side tell of {' and '.join(unknown)}: log it with the outcome."
         )
-        return _on_hold((reason, *told_all), metrics, findings, policy, look)
+        return PromotionDecision("hold", (reason, *told_all), metrics, findings)
     if all(one.is_safe for one in found):
         reason = f"The canary does no worse than the champion, within what is tolerated: {told[0].lower()}{told[1:]}."
         return PromotionDecision("promote", (reason, *told_all), metrics, findings)
@@ -147,24 +145,7 @@ def judge_canary(control: Served, canary: Served, policy: PromotionPolicy, look:
         else "At a difference of this size more sessions would not promote it."
     )
     metrics["needed_session_count"] = needed
-    return _on_hold(("Not enough evidence.", *told_all, ending), metrics, findings, policy, look)
-
-
-def _on_hold(
-    reasons: tuple[str, ...],
-    metrics: dict[str, float | int | None],
-    findings: tuple[Finding, ...],
-    policy: PromotionPolicy,
-    look: int,
-) -> PromotionDecision:
-    """Return a hold that says whether the canary goes on."""
-    left = policy.canary_weeks - look
-    ending = (
-        f"The canary goes on: week {look} of {policy.canary_weeks}."
-        if left > 0
-        else f"The canary ends undecided after {look} weeks (canary_weeks): the champion serves all sessions."
-    )
-    return PromotionDecision("hold", (*reasons, ending), metrics, findings)
+    return PromotionDecision("hold", ("Not enough evidence.", *told_all, ending), metrics, findings)
 
 
 def _confidences(policy: PromotionPolicy) -> tuple[float, float]:
@@ -257,9 +238,9 @@ def _needed(found: list[_Difference], session_count: int, policy: PromotionPolic
     return max(wanted)
 
 
-def _counts(control: Served, canary: Served, look: int) -> dict[str, float | int | None]:
+def _counts(control: Served, canary: Served) -> dict[str, float | int | None]:
     """Return how much each side served, and for how many trials nobody knows how they ended."""
-    counts: dict[str, float | int | None] = {CANARY_WEEK: look}
+    counts: dict[str, float | int | None] = {}
     for side, served in (("control", control), ("canary", canary)):
         counts |= {
             f"{side}_session_count": served.session_count,

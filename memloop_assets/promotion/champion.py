@@ -9,21 +9,26 @@ from pathlib import Path
 
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT
-from memloop_assets.promotion.evidence import Sources, built_in_router
+from memloop_assets.promotion.evidence import Sources, built_in_router, champion_router
 from memloop_assets.routing.checkpoint import checkpoint_digest, save_checkpoint
-from memloop_assets.routing.versions import BUILT_IN
+from memloop_assets.routing.versions import BUILT_IN, Canary
 from memloop_assets.store import write_atomically
 
 
 def publish_champion(path: Path, sources: Sources) -> Mapping[str, object] | None:
-    """Write the live champion's version, epoch and hash to ``champion.json``; return what was written.
+    """Write the live champion's version, epoch and hash to ``champion.json``, and those of a canary that runs; return what was written.
 
     Before the first promotion it is the built-in policy, fitted on the newest snapshot; None (and no file) where there are no samples yet.
+    While a canary runs beside the built-in policy, that stays the router which the canary is compared with. Raises BadCheckpoint where
+    a checkpoint is not there.
     """
     rows = sources.ledger.rows()
-    champion = sources.ledger.champion_as_of()
+    champion, canary = sources.ledger.champion_as_of(), sources.ledger.canary_as_of()
     moved = [row for row in rows if row.to_version == champion and row.to_version != row.from_version]
-    version = champion if champion != BUILT_IN else _save_built_in(sources)
+    if champion != BUILT_IN:
+        version: str | None = champion
+    else:
+        version = _save_control(canary, sources) if canary else _save_built_in(sources)
     if version is None:
         return None
     written = {
@@ -32,9 +37,27 @@ def publish_champion(path: Path, sources: Sources) -> Mapping[str, object] | Non
         "epoch": max((row.epoch for row in rows), default=0),
         "sha256": checkpoint_digest(sources.router_versions, version),
         "promoted_week": moved[-1].week if moved else None,
+        "canary": _canary_facts(canary, sources) if canary else None,
     }
     write_atomically(path, json.dumps(written, indent=1, sort_keys=True).encode())
     return written
+
+
+def _canary_facts(canary: Canary, sources: Sources) -> Mapping[str, object]:
+    return {
+        "version": canary.version,
+        "sha256": checkpoint_digest(sources.router_versions, canary.version),
+        "share": canary.share,
+        "since": str(canary.since),
+    }
+
+
+def _save_control(canary: Canary, sources: Sources) -> str:
+    """Return the version of the built-in policy beside which a canary began, and see that its checkpoint is there."""
+    if not (sources.router_versions / canary.control).exists():
+        samples = read_samples(sources.store, canary.since)
+        save_checkpoint(champion_router(BUILT_IN, canary.since, sources, samples), sources.router_versions)
+    return canary.control
 
 
 def _save_built_in(sources: Sources) -> str | None:

@@ -10,6 +10,8 @@ from memloop_assets.promotion.reasons import Metrics
 from memloop_assets.routing.versions import Canary
 
 Outcome = Literal["promote", "reject", "hold", "skip", "error"]
+CANARY_WEEK = "canary_week"
+"""The number that tells a canary's weeks from others: 0 in the week that begins it, then 1, 2, ..."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from memloop_assets.errors import BadSettings
 from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.logged_evidence import LoggedRules
 from memloop_assets.promotion.pairs import FAILING_REWARD, PairedScores, fault_of_scores
-from memloop_assets.promotion.reasons import Metrics, findings, in_percent, in_points, listed
+from memloop_assets.promotion.reasons import REWARD, Metrics, findings, in_percent, in_points, listed
 from memloop_assets.promotion.vetoes import VETO_BASELINES, VETOES, Rivals, VetoRules, find_vetoes, utility_deltas
 
 ROUNDING = 1e-9
@@ -321,7 +321,7 @@ class PromotionPolicy:
         """Return every piece of evidence against the challenger as a sentence."""
         reward, errors = metrics["reward_delta"] or 0.0, metrics["error_rate_increase"] or 0.0
         latency, utility = metrics["latency_increase_ms"] or 0.0, metrics["utility_delta"]
-        changes = f"Reward changes by {in_points(reward)} on {metrics['task_count']:,} tasks"
+        changes = f"{REWARD} changes by {in_points(reward)} on {metrics['task_count']:,} tasks"
         found = []
         if reward < self.min_reward_delta - ROUNDING:
             found.append(f"{changes}; at least {in_points(self.min_reward_delta)} is required.")

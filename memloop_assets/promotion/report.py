@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memloop_assets.benchmarks.standing import default_fingerprint, no_own_benchmark
+from memloop_assets.promotion.canary_report import canary_meaning, canary_table, is_judged
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.weeks import IsoWeek
 
@@ -106,10 +107,9 @@ def report_page(report: Mapping[str, Any]) -> str:
     reasons = "\n".join(f"- {reason}" for reason in report["reasons"])
     parts = [
         f"# {report['week']}, attempt {report['attempt']}: {report['outcome']}{dry}",
-        _MEANING[report["outcome"]],
+        _meaning(report),
         "\n".join(["## Why", "", reasons, _standing_line(report), *_benchmark_lines(report)]),
-        _measured_table(report),
-        _findings_table(report["findings"]),
+        *([canary_table(report)] if is_judged(report) else _compared_tables(report)),
         f"## Where it comes from\n\n{_versions_line(report)}",
         _sources_text(report),
         _lineage_table(report["lineage"]),
@@ -120,11 +120,19 @@ def report_page(report: Mapping[str, Any]) -> str:
 
 def report_summary(report: Mapping[str, Any]) -> str:
     """Return the beginning of a report, short enough for the UI to show it without a click: what happened, and why."""
-    told = [_MEANING[report["outcome"]], *(f"- {reason}" for reason in report["reasons"])]
+    told = [_meaning(report), *(f"- {reason}" for reason in report["reasons"])]
     shown = [line for place, line in enumerate(told) if len("\n".join(told[: place + 1])) < _SHOWN_AT_ONCE]
     left = len(told) - len(shown)
     more = [f"- and {left} more: see the report"] if left else []
     return "\n".join([shown[0], "", *shown[1:], *more])
+
+
+def _meaning(report: Mapping[str, Any]) -> str:
+    return canary_meaning(report) or _MEANING[report["outcome"]]
+
+
+def _compared_tables(report: Mapping[str, Any]) -> list[str]:
+    return [_measured_table(report), _findings_table(report["findings"])]
 
 
 def _versions_line(report: Mapping[str, Any]) -> str:

@@ -61,6 +61,7 @@ def test_it_names_the_promoted_version_its_week_its_epoch_and_its_hash(tmp_path:
         "epoch": len(promoted),
         "sha256": checkpoint_digest(home.places.router_versions, promoted[-1].to_version),
         "promoted_week": promoted[-1].week,
+        "canary": None,
     }
 
 
