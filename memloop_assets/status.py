@@ -11,6 +11,7 @@ from memloop_assets.errors import BadInput, MemloopError
 from memloop_assets.home import ROOM_SETTINGS, Home
 from memloop_assets.promotion.attempts import Attempt, Attempts
 from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.reasons import in_share
 from memloop_assets.routing.versions import LedgerRow, first_broken_row
 from memloop_assets.settings import Settings, build_section
 from memloop_assets.staleness import moved_weeks, stale_range
@@ -55,7 +56,7 @@ def status_lines(home: Home, *, is_whole: bool = False) -> Iterator[str]:
     yield f"champion  {home.ledger.champion_as_of()}"
     canary = home.ledger.canary_as_of()
     if canary:
-        yield f"canary    {canary.version}, {canary.share:.0%} of the sessions since the decision of {canary.since}"
+        yield f"canary    {canary.version}, {in_share(canary.share)} of the sessions since the decision of {canary.since}"
     yield f"decided   {len(rows)} weeks, {sum(row.action == 'promote' for row in rows)} promoted"
     yield from _some(_second_thoughts(home, rows), is_whole=is_whole)
     attempts = Attempts(home.state, home.places.training_reports).rows()

@@ -5,14 +5,12 @@ For two independent samples, as users served by one of two routers. Not here: pa
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memloop_assets.benchmarks.group_bootstrap import group_rows, sum_by_group
 from memloop_assets.errors import BadInput
 
 FEWEST_GROUPS = 2
@@ -27,8 +25,8 @@ class GroupedMean:
     group_count: int
 
 
-def mean_over_groups(values: NDArray[np.float64], group_keys: Sequence[str]) -> GroupedMean:
-    """Return the mean of values (n,) and its variance where whole groups are drawn at random.
+def mean_over_groups(values: NDArray[np.float64], groups: NDArray[np.intp]) -> GroupedMean:
+    """Return the mean of values (n,) and its variance where whole groups are drawn at random; ``groups`` (n,) numbers each value's.
 
     A ratio of two sums over groups, its variance linearised (Cochran, 1977, chapter 6): with m the mean, y and n a group's sum
     and size and G groups, G / (G - 1) · Σ (y - m n)² / (Σ n)². Raises BadInput for fewer than two groups and for a number
@@ -36,15 +34,13 @@ def mean_over_groups(values: NDArray[np.float64], group_keys: Sequence[str]) -> 
     """
     if not np.isfinite(values).all():
         raise BadInput("mean over groups", "a number is not finite", "leave such rows out, and say how many they are")
-    groups = group_rows(group_keys)
-    if groups.task_count < FEWEST_GROUPS:
-        raise BadInput("mean over groups", "there is one group only", "give at least two")
-    sums = sum_by_group(np.column_stack([values, np.ones(values.size)]), groups)
+    numbers, of_row = np.unique(groups, return_inverse=True)
+    count = int(numbers.size)
+    if count < FEWEST_GROUPS:
+        raise BadInput("mean over groups", "there are fewer than two groups", "give at least two")
     mean = math.fsum(values) / values.size
-    residuals = sums[:, 0] - mean * sums[:, 1]
-    count = groups.task_count
-    variance = count / (count - 1) * float(residuals @ residuals) / values.size**2
-    return GroupedMean(mean, variance, count)
+    residuals = np.bincount(of_row, values - mean, minlength=count)
+    return GroupedMean(mean, count / (count - 1) * float(residuals @ residuals) / values.size**2, count)
 
 
 def bound_of_difference(first: GroupedMean, second: GroupedMean, confidence: float) -> float:

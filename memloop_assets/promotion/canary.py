@@ -4,7 +4,6 @@ Pure: live trials of both sides in, a decision out. Not here: which trials those
 (``canary_week``), who serves whom (``routing/deployment``), the values (``policy``).
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +37,11 @@ _NAMES = {
 class Served:
     """The live trials that one router served; arrays are (n,), NaN where unknown.
 
-    ``sessions``: the session of each trial. ``failures``: 1 for a failed trial (a reward below 0.5, or known to have failed), else 0.
+    ``sessions``: the number of each trial's session, any whole number. ``failures``: 1 for a failed trial (a reward below 0.5, or known
+    to have failed), else 0.
     """
 
-    sessions: tuple[str, ...]
+    sessions: NDArray[np.intp]
     rewards: NDArray[np.float64]
     failures: NDArray[np.float64]
     latencies_ms: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Served:
     @property
     def session_count(self) -> int:
         """Return the number of sessions with a known outcome."""
-        return len({key for key, failed in zip(self.sessions, self.failures, strict=True) if not math.isnan(failed)})
+        return int(np.unique(self.sessions[~np.isnan(self.failures)]).size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +184,19 @@ def _differences(control: Served, canary: Served, policy: PromotionPolicy) -> li
     return found
 
 
-def _mean(sessions: tuple[str, ...], values: NDArray[np.float64], *, is_ratio: bool) -> GroupedMean | None:
+def _mean(sessions: NDArray[np.intp], values: NDArray[np.float64], *, is_ratio: bool) -> GroupedMean | None:
     """Return the mean of the known values over sessions; None where fewer than 30 sessions know one.
 
     Values in [0, 1] get two sessions more, one of 0 and one of 1 (Agresti and Caffo, 2000): without a single failure among the first
     hundred sessions the variance would else be 0, and any bound far too sure.
     """
     is_known = ~np.isnan(values)
-    keys = [key for key, known in zip(sessions, is_known, strict=True) if known]
-    if len(set(keys)) < FEWEST_SESSIONS:
+    known, numbers = values[is_known], sessions[is_known]
+    if np.unique(numbers).size < FEWEST_SESSIONS:
         return None
     if is_ratio:
-        return mean_over_groups(np.append(values[is_known], (0.0, 1.0)), [*keys, "\x00none", "\x00all"])
-    return mean_over_groups(values[is_known], keys)
+        known, numbers = np.append(known, (0.0, 1.0)), np.append(numbers, numbers.max() + np.array([1, 2]))
+    return mean_over_groups(known, numbers)
 
 
 def _finding(one: _Difference, policy: PromotionPolicy, session_count: int) -> Finding:
@@ -244,7 +244,7 @@ def _counts(control: Served, canary: Served) -> dict[str, float | int | None]:
     for side, served in (("control", control), ("canary", canary)):
         counts |= {
             f"{side}_session_count": served.session_count,
-            f"{side}_trial_count": len(served.sessions),
+            f"{side}_trial_count": served.sessions.size,
             f"{side}_unknown_count": int(np.isnan(served.failures).sum()),
         }
     return counts

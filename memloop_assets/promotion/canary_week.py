@@ -17,6 +17,7 @@ from memloop_assets.promotion.decision import CANARY_WEEK, PromotionDecision
 from memloop_assets.promotion.evidence import Gathered, Reading, Sources, standing_of
 from memloop_assets.promotion.pairs import FAILING_REWARD
 from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.reasons import in_share
 from memloop_assets.promotion.week_rules import Compared, WeekEvidence, obstacle_before_learning
 from memloop_assets.routing.versions import Canary
 from memloop_assets.trajectories.tables import TRAJECTORIES
@@ -43,7 +44,9 @@ def begin_canary(decision: PromotionDecision, found: Gathered, policy: Promotion
     if not (decision.accepted and policy.canary and found.challenger_version and found.control_version):
         return decision
     week = found.evidence.week
-    told = f"Accepted; serves {policy.canary_share:.0%} of the sessions first: the logs of {week.shift(1)} decide."
+    told = (
+        f"Accepted; serves {in_share(policy.canary_share)} of the sessions first: the logs of {week.shift(1)} decide."
+    )
     return replace(
         decision,
         outcome="hold",
@@ -114,7 +117,7 @@ def decide_canary_week(
         decision = PromotionDecision(obstacle[0], (obstacle[1],))
     elif not policy.canary:
         decision = PromotionDecision("hold", ("A canary runs, but canary is switched off under [promotion].",))
-    elif not trials.canary.sessions:
+    elif not trials.canary.sessions.size:
         span = f"{canary.since.shift(1)}..{week}"
         ask = "do agents use load_deployment, and log session_id and policy_version?"
         reason = f"The canary {canary.version} served no session in the logs of {span}: {ask}"
@@ -146,4 +149,5 @@ def _served(rows: Sequence[Mapping[str, Any]]) -> Served:
     failed = np.array([bool(row["is_known_failure"]) for row in rows], dtype=np.bool_)
     failures = np.where(failed, 1.0, np.where(np.isnan(rewards), np.nan, rewards < FAILING_REWARD))
     latencies = np.array([np.nan if row["latency_ms"] is None else row["latency_ms"] for row in rows], dtype=np.float64)
-    return Served(tuple(str(row["session_id"]) for row in rows), rewards, failures, latencies)
+    numbers = {session: number for number, session in enumerate(dict.fromkeys(row["session_id"] for row in rows))}
+    return Served(np.array([numbers[row["session_id"]] for row in rows], dtype=np.intp), rewards, failures, latencies)

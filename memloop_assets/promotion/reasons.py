@@ -23,6 +23,11 @@ def in_percent(value: float | None) -> str:
     return "an unknown share" if value is None else f"{round(100 * value) + 0.0:+.0f} %".replace("+0 ", "0 ")
 
 
+def in_share(value: float) -> str:
+    """Write a share without a sign: ``10 %``."""
+    return f"{100 * value:g} %"
+
+
 def in_confidence(value: float) -> str:
     """Write a confidence: ``at 95 % confidence``; one that only rounds to 100 % is not called so."""
     rounded = f"{100 * value:g}"
