@@ -104,12 +104,13 @@ def judge_canary(control: Served, canary: Served, policy: PromotionPolicy) -> Pr
     vary, their trials do not count one by one. What applies first:
 
     1. reject: reward, share of failed trials or latency is significantly worse (latency: by more than max_latency_increase_ms,
-    where it is set). Each bound is sure to 1 - (1 - confidence) / (3 · canary_weeks), so an equal canary ends so in at most
+    where it is set). Each bound is sure to 1 - (1 - confidence) / (3 · canary_weeks): an equal canary ends so in at most
     1 - confidence of all canaries, over all metrics and weeks;
     2. hold: fewer than canary_min_sessions on a side;
     3. promote: the loss of reward is below reward_margin and that of failed trials below max_error_rate_increase (and latency's
     below max_latency_increase_ms, where it is set), each by a bound sure to 1 - (1 - confidence) / canary_weeks. All have
-    to hold, so a canary at one of these limits is promoted in at most 1 - confidence of all canaries;
+    to hold, so a canary at one of these limits is promoted in about 1 - confidence of all canaries (2 to 8 % measured at 0.95:
+    ``benchmarks/canary_error_rates.py``);
     4. hold, with the number of sessions that would decide.
     """
     counts = _counts(control, canary)
