@@ -48,7 +48,7 @@ def test_the_sessions_that_would_decide_do_decide_four_times_in_five() -> None:
     rng = np.random.default_rng(4)
     needed = int(judge_canary(served(1800, 180), served(200, 20), POLICY).metrics["needed_session_count"] or 0)
     drawn = (
-        (9 * needed, int(rng.binomial(9 * needed, 0.1)), needed, int(rng.binomial(needed, 0.1))) for _ in range(200)
+        (9 * needed, int(rng.binomial(9 * needed, 0.1)), needed, int(rng.binomial(needed, 0.1))) for _ in range(100)
     )
     passed = sum(judge_canary(served(n, failed), served(m, lost), POLICY).accepted for n, failed, m, lost in drawn)
     assert 70 <= passed <= 92, "about 80 % of 100"
