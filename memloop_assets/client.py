@@ -35,6 +35,8 @@ def load_deployment(data: Path | str) -> Deployment:
         share, _ = float(canary["share"]), (canary["version"], canary["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(Path(data), f"(its canary makes no sense: {error!r})") from error
+    if not 0.0 < share < 1.0:
+        raise _unreadable(Path(data), f"(its canary makes no sense: a share of {share})")
     return Deployment(champion, _load(Path(data), "canary", canary), share)
 
 

@@ -201,19 +201,21 @@ def _mean(sessions: NDArray[np.intp], values: NDArray[np.float64], *, is_ratio: 
 
 
 def _finding(one: _Difference, policy: PromotionPolicy, session_count: int) -> Finding:
+    """Return a metric as a finding; its sentence names the bound that decides about it."""
     lower, upper = one.bounds
-    ends, promotes = (in_confidence(round(sure, 6)) for sure in _confidences(policy))
-    of_lower, of_upper = (promotes, ends) if one.name == "reward" else (ends, promotes)
-    told = (
-        f"{_TITLES[one.name]} {_value(one, one.canary)} against the champion's {_value(one, one.control)}: {_change(one, one.delta)}, "
-        f"{of_lower} above {_change(one, lower)}, {of_upper} below {_change(one, upper)}"
-    )
+    is_reward = one.name == "reward"
+    ends, promotes = (in_confidence(round(sure, 4)) for sure in _confidences(policy))
+    told = f"{_TITLES[one.name]} {_value(one, one.canary)} against the champion's {_value(one, one.control)}: {_change(one, one.delta)}"
     if one.is_regression:
+        bound = f"below {_change(one, upper)}" if is_reward else f"above {_change(one, lower)}"
         fix = " (max_latency_increase_ms allows more)" if one.name == "latency" else ""
-        told = f"{_REGRESSIONS[one.name]}: {told[0].lower()}{told[1:]}{fix}"
-    elif one.allowed is not None:
-        needed = f"above {_change(one, -one.allowed)}" if one.name == "reward" else f"below {_change(one, one.allowed)}"
-        told = f"{told}; {needed} is needed"
+        told = f"{_REGRESSIONS[one.name]}: {told[0].lower()}{told[1:]}, {ends} {bound}{fix}"
+    elif one.allowed is None:
+        told = f"{told}, no more than chance explains {ends}"
+    elif is_reward:
+        told = f"{told}, {promotes} above {_change(one, lower)}; above {_change(one, -one.allowed)} is needed"
+    else:
+        told = f"{told}, {promotes} below {_change(one, upper)}; below {_change(one, one.allowed)} is needed"
     return Finding(one.name, one.is_regression, f"{told}.", one.delta, lower, upper, session_count)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memloop_assets.promotion.decision import CANARY_WEEK
+from memloop_assets.weeks import IsoWeek
 
 _BEGUN = (
     "**On hold.** The gate accepts the challenger. As a *canary* it serves a share of the sessions first, and what is logged there "
@@ -22,7 +23,7 @@ _READING = (
     "The *canary* is a challenger that the gate accepted earlier. Chance dealt it a share of the sessions, the *champion* serves the "
     "others, and each session stays with one router. Since the canary began it served {canary_session_count:,} sessions, the champion "
     "{control_session_count:,}; of {canary_unknown_count:,} and {control_unknown_count:,} further trials nobody logged how they ended. "
-    "One *point* is a hundredth. Each bound is one-sided: what lies beyond it is ruled out at the confidence that the reasons name."
+    "Each bound is one-sided."
 )
 _ROWS = (
     ("reward", "mean reward, 0 to 1", "reward", "reward_delta"),
@@ -42,6 +43,12 @@ def canary_meaning(report: Mapping[str, Any]) -> str | None:
 def is_judged(report: Mapping[str, Any]) -> bool:
     """Tell whether the week's decision was about a canary that ran, so that nothing was compared on a benchmark."""
     return bool(report["comparison"].get(CANARY_WEEK))
+
+
+def canary_source(report: Mapping[str, Any]) -> str:
+    """Return where it is told what the canary learned from: not this week's samples, but those of the week that began it."""
+    begun = IsoWeek.parse(report["week"]).shift(-int(report["comparison"][CANARY_WEEK]))
+    return f"What the canary learned from stands in the report of {begun}."
 
 
 def canary_table(report: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ from memloop_assets.promotion.week_rules import Compared, WeekEvidence
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.router import Router, single_arm_router
 from memloop_assets.routing.training import TrainingSettings, best_single_arm
-from memloop_assets.routing.versions import BUILT_IN, Ledger
+from memloop_assets.routing.versions import BUILT_IN, Ledger, fold_canary
 from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
@@ -200,8 +200,12 @@ def standing_of(week: IsoWeek, sources: Sources, reading: Reading, now: datetime
 
 
 def _taught_until(version: str, ledger: Ledger) -> IsoWeek | None:
-    """Return the last week that a champion learned from, the one that promoted it first; None for the built-in policy."""
-    weeks = [row.week for row in ledger.rows() if row.to_version == version != row.from_version]
+    """Return the last week that a champion learned from, the one that accepted it first; None for the built-in policy."""
+    weeks = []
+    for row in ledger.rows():
+        canary = fold_canary([row])
+        if row.to_version == version != row.from_version or (canary and canary.version == version):
+            weeks.append(row.week)
     return IsoWeek.parse(min(weeks)) if weeks and version != BUILT_IN else None
 
 

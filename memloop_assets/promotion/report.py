@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memloop_assets.benchmarks.standing import default_fingerprint, no_own_benchmark
-from memloop_assets.promotion.canary_report import canary_meaning, canary_table, is_judged
+from memloop_assets.promotion.canary_report import canary_meaning, canary_source, canary_table, is_judged
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.weeks import IsoWeek
 
@@ -111,7 +111,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         "\n".join(["## Why", "", reasons, _standing_line(report), *_benchmark_lines(report)]),
         *([canary_table(report)] if is_judged(report) else _compared_tables(report)),
         f"## Where it comes from\n\n{_versions_line(report)}",
-        _sources_text(report),
+        canary_source(report) if is_judged(report) else _sources_text(report),
         _lineage_table(report["lineage"]),
         f"Report `{report['id']}`, {report['at']}, run `{report['run_id']}`",
     ]

@@ -11,7 +11,7 @@ import pytest
 from memloop_assets.client import load_champion, load_deployment
 from memloop_assets.home import Home
 from memloop_assets.promotion.attempts import Attempts
-from memloop_assets.promotion.evidence import Sources
+from memloop_assets.promotion.evidence import Sources, _taught_until
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.weekly import decide, record_first_decision
 from memloop_assets.routing.training import TrainingSettings
@@ -83,6 +83,20 @@ def versions_of(home: Home) -> tuple[str, str]:
     return facts["version"], facts["canary"]["version"]
 
 
+def judged(begun: Path, folder: Path, of_champion: float, of_canary: float) -> tuple[Home, dict[str, Any], str]:
+    """Serve a week, decide it, and return the home, the decision and the report's page."""
+    home = copy_of(begun, folder)
+    champion, canary = versions_of(home)
+    serve(home, JUDGED, {champion: of_champion, canary: of_canary})
+    assert run_weeks_through_dagster(folder, JUDGED, assets=CHAIN).success
+    return home, decision_of(home, JUDGED), page_of(home, JUDGED)
+
+
+def page_of(home: Home, week: IsoWeek) -> str:
+    path = Attempts(home.state, home.places.training_reports).path_of(week, 1)
+    return path.with_suffix(".md").read_text(encoding="utf-8")
+
+
 def sources_of(home: Home, ledger: Any) -> Sources:
     places = home.places
     return Sources(home.store, ledger, places.router_versions, home.arm_prices, TrainingSettings(), home.first_week)
@@ -102,17 +116,14 @@ def test_an_accepted_challenger_is_held_and_published_as_a_canary(begun: Path, t
     assert facts["canary"] == {**facts["canary"], "version": row["challenger"], "share": 0.5, "since": str(BEGUN)}
     assert facts["version"] == canary.control == load_champion(home.places.data).version
     assert any(line.startswith(f"canary    {canary.version}, 50 % of the sessions") for line in status_lines(home))
-    page = Attempts(home.state, home.places.training_reports).path_of(BEGUN, 1).with_suffix(".md").read_text("utf-8")
+    page = page_of(home, BEGUN)
     assert "The gate accepts the challenger." in page
     assert "holdout tasks" in page
 
 
 def test_a_canary_that_does_well_in_the_next_weeks_logs_is_promoted(begun: Path, tmp_path: Path) -> None:
-    home = copy_of(begun, tmp_path / "home")
-    champion, canary = versions_of(home)
-    serve(home, JUDGED, {champion: 0.6, canary: 0.95})
-    assert run_weeks_through_dagster(tmp_path / "home", JUDGED, assets=CHAIN).success
-    row = decision_of(home, JUDGED)
+    home, row, page = judged(begun, tmp_path / "home", 0.6, 0.95)
+    canary = decision_of(home, BEGUN)["canary"]
     assert (row["outcome"], row["champion_after"], row["challenger"], row["canary"]) == (
         "promote",
         canary,
@@ -122,11 +133,12 @@ def test_a_canary_that_does_well_in_the_next_weeks_logs_is_promoted(begun: Path,
     facts = champion_of(home) or {}
     assert (facts["version"], facts["canary"], facts["promoted_week"]) == (canary, None, str(JUDGED))
     assert load_deployment(home.places.data).canary is None
+    assert _taught_until(canary, home.ledger) == BEGUN, "it learned nothing of the weeks in which it was judged"
     assert home.ledger.canary_as_of() is None
     assert home.store.manifest("promotion_decision", JUDGED)["inputs"] == home.store.input_of("trajectories", JUDGED)
-    page = Attempts(home.state, home.places.training_reports).path_of(JUDGED, 1).with_suffix(".md").read_text("utf-8")
     assert "On live sessions the canary does no worse" in page
     assert page.count("| no regression |") == 3
+    assert f"What the canary learned from stands in the report of {BEGUN}." in page
     assert "holdout" not in page.split("## Where it comes from", maxsplit=1)[0]
 
     rows, first = home.ledger.rows(), home.store.generation("promotion_decision", JUDGED)
@@ -138,16 +150,11 @@ def test_a_canary_that_does_well_in_the_next_weeks_logs_is_promoted(begun: Path,
 
 
 def test_a_canary_that_does_worse_is_rejected_and_no_longer_served(begun: Path, tmp_path: Path) -> None:
-    home = copy_of(begun, tmp_path / "home")
-    champion, canary = versions_of(home)
-    serve(home, JUDGED, {champion: 0.95, canary: 0.5})
-    assert run_weeks_through_dagster(tmp_path / "home", JUDGED, assets=CHAIN).success
-    row = decision_of(home, JUDGED)
+    home, row, page = judged(begun, tmp_path / "home", 0.95, 0.5)
     assert (row["outcome"], row["champion_after"], row["canary"]) == ("reject", BUILT_IN, None)
     assert "quality_regression" in row["why"]
     assert (champion_of(home) or {})["canary"] is None
     assert home.ledger.canary_as_of() is None
-    page = Attempts(home.state, home.places.training_reports).path_of(JUDGED, 1).with_suffix(".md").read_text("utf-8")
     assert page.count("**regression**") == 2, "in reward and in failures, not in latency"
 
 
