@@ -41,9 +41,12 @@ class LiveTrials:
 
 def begin_canary(decision: PromotionDecision, found: Gathered, policy: PromotionPolicy) -> PromotionDecision:
     """Return the hold by which an accepted challenger first serves as a canary; any other decision, or with canaries off, as it is."""
-    if not (decision.accepted and policy.canary and found.challenger_version and found.control_version):
+    if not decision.accepted or not policy.canary:
         return decision
     week = found.evidence.week
+    if found.challenger_version is None or found.control_version is None:
+        missing = f"Champion or challenger of {week} has no router that could serve: `memloop backfill {week}`."
+        return replace(decision, outcome="error", reasons=(missing,))
     told = (
         f"Accepted; serves {in_share(policy.canary_share)} of the sessions first: the logs of {week.shift(1)} decide."
     )

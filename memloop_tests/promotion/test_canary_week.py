@@ -89,6 +89,7 @@ def test_an_accepted_challenger_serves_a_share_first_only_where_canaries_are_on(
     assert begun.reasons == ("Accepted; serves 10 % of the sessions first: the logs of 2026-W06 decide.", "Better.")
     assert begun.metrics == {"task_count": 300, CANARY_WEEK: 0}
     assert begin_canary(accepted, gathered(), PromotionPolicy()) == accepted
+    assert begin_canary(accepted, gathered(control_version=None), POLICY).outcome == "error"
     for outcome in ("reject", "hold", "skip", "error"):
         other = PromotionDecision(outcome, ("No.",))  # type: ignore[arg-type]  # one of the five
         assert begin_canary(other, gathered(), POLICY) == other

@@ -113,11 +113,16 @@ def test_a_deployment_is_loaded_with_the_canary_that_the_pointer_names(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "canary",
-    [{}, "text", {"version": CANARY.version, "sha256": "0" * 64, "share": 0.2}, {"share": "much"}]
-    + [{"version": CANARY.version, "sha256": "", "share": share} for share in (0.0, 1.0, float("nan"))],
+    "canary", [{}, "text", {"version": CANARY.version, "sha256": "0" * 64, "share": 0.2}, {"share": "much"}]
 )
 def test_a_canary_that_makes_no_sense_or_is_another_one_is_refused(tmp_path: Path, canary: object) -> None:
     write_pointer(tmp_path, canary)
     with pytest.raises(BadCheckpoint):
+        load_deployment(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, share: float) -> None:
+    write_pointer(tmp_path, {"version": CANARY.version, "sha256": "", "share": share})
+    with pytest.raises(BadCheckpoint, match="a share of"):
         load_deployment(tmp_path)
