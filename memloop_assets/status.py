@@ -12,6 +12,7 @@ from memloop_assets.home import ROOM_SETTINGS, Home
 from memloop_assets.promotion.attempts import Attempt, Attempts
 from memloop_assets.promotion.champion import ledger_fault
 from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.promotion.reasons import in_share
 from memloop_assets.promotion.tables import would_decide
 from memloop_assets.routing.versions import LedgerRow
 from memloop_assets.settings import Settings, build_section
@@ -56,6 +57,9 @@ def status_lines(home: Home, *, is_whole: bool = False) -> Iterator[str]:
     yield from [fix] if fix else []
     rows = home.ledger.rows()
     yield f"champion  {home.ledger.champion_as_of()}"
+    canary = home.ledger.canary_as_of()
+    if canary:
+        yield f"canary    {canary.version}, {in_share(canary.share)} of the sessions since the decision of {canary.since}"
     yield f"decided   {len(rows)} weeks, {sum(row.action == 'promote' for row in rows)} promoted"
     yield from _some(_second_thoughts(home, rows), is_whole=is_whole)
     attempts = Attempts(home.state, home.places.training_reports).rows()

@@ -50,6 +50,10 @@ class PolicyConfig(dg.Config):
     logged_min_supported_ratio: float | None = None
     logged_min_exploration_ratio: float | None = None
     logged_max_disagreement_errors: float | None = None
+    canary: bool | None = None
+    canary_share: float | None = None
+    canary_min_sessions: int | None = None
+    canary_weeks: int | None = None
     resamples: int | None = None
     seed: int | None = None
 
@@ -64,6 +68,7 @@ class PolicyConfig(dg.Config):
     group=GROUP,
     kinds={"python", "parquet"},
     deps=[
+        "trajectories",
         "router_samples",
         "dataset_snapshot",
         "router_checkpoint",
@@ -112,12 +117,13 @@ def champion(home: MemloopHome) -> dg.MaterializeResult:
     """The router that agents load: ``champion.json`` repeats what the ledger says."""
     opened = home.open()
     written = publish_champion(opened.places.champion, _sources(opened))
+    running = written.get("canary") if written else None
     rows = opened.ledger.rows()
     decided = [w for w in opened.store.weeks("promotion_decision") if opened.store.is_readable("promotion_decision", w)]
     drawn = draw_history(opened.store, decided, opened.ledger)
     return dg.MaterializeResult(
         metadata={
-            **known(written or {}),
+            **known({**(written or {}), "canary": running["version"] if isinstance(running, dict) else None}),
             "decided_week_count": len(rows),
             "promoted_count": sum(row.action == "promote" for row in rows),
             **({"reward_over_weeks": picture(drawn, "champion's reward over weeks")} if drawn else {}),

@@ -10,26 +10,30 @@ from pathlib import Path
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.datasets.tables import DATASET_SNAPSHOT
 from memloop_assets.errors import LedgerConflict
-from memloop_assets.promotion.evidence import Sources, built_in_router
+from memloop_assets.promotion.evidence import Sources, built_in_router, champion_router
 from memloop_assets.routing.checkpoint import checkpoint_digest, save_checkpoint
-from memloop_assets.routing.versions import BUILT_IN, LedgerRow, first_broken_row
+from memloop_assets.routing.versions import BUILT_IN, Canary, LedgerRow, first_broken_row
 from memloop_assets.store import write_atomically
 
 
 def publish_champion(path: Path, sources: Sources) -> Mapping[str, object] | None:
-    """Write the live champion's version, epoch and hash to ``champion.json``; return what was written.
+    """Write the live champion's version, epoch and hash to ``champion.json``, and those of a canary that runs; return what was written.
 
     It also names the ledger's newest row, so that rows cut off its end are noticed; raises LedgerConflict where they were, rather than
     overwriting what tells of it. Before the first promotion it is the built-in policy, fitted on the newest snapshot; None (and no
-    file) where there are no samples yet.
+    file) where there are no samples yet. While a canary runs beside the built-in policy, that stays the router which the canary is
+    compared with. Raises BadCheckpoint where a checkpoint is not there.
     """
     rows = sources.ledger.rows()
     fault = fault_of_tail(path, rows)
     if fault:
         raise fault
-    champion = sources.ledger.champion_as_of()
+    champion, canary = sources.ledger.champion_as_of(), sources.ledger.canary_as_of()
     moved = [row for row in rows if row.to_version == champion and row.to_version != row.from_version]
-    version = champion if champion != BUILT_IN else _save_built_in(sources)
+    if champion != BUILT_IN:
+        version: str | None = champion
+    else:
+        version = _save_control(canary, sources) if canary else _save_built_in(sources)
     if version is None:
         return None
     written = {
@@ -39,6 +43,7 @@ def publish_champion(path: Path, sources: Sources) -> Mapping[str, object] | Non
         "sha256": checkpoint_digest(sources.router_versions, version),
         "promoted_week": moved[-1].week if moved else None,
         "ledger": {"seq": rows[-1].seq, "row_hash": rows[-1].row_hash} if rows else None,
+        "canary": _canary_facts(canary, sources) if canary else None,
     }
     write_atomically(path, json.dumps(written, indent=1, sort_keys=True).encode())
     return written
@@ -68,6 +73,23 @@ def fault_of_tail(path: Path, rows: Sequence[LedgerRow]) -> LedgerConflict | Non
     )
     fix = "restore data/state.sqlite from a backup, or remove champion.json to take the ledger as it is"
     return LedgerConflict("ledger", culprit, fix)
+
+
+def _canary_facts(canary: Canary, sources: Sources) -> Mapping[str, object]:
+    return {
+        "version": canary.version,
+        "sha256": checkpoint_digest(sources.router_versions, canary.version),
+        "share": canary.share,
+        "since": str(canary.since),
+    }
+
+
+def _save_control(canary: Canary, sources: Sources) -> str:
+    """Return the version of the built-in policy beside which a canary began, and see that its checkpoint is there."""
+    if not (sources.router_versions / canary.control).exists():
+        samples = read_samples(sources.store, canary.since)
+        save_checkpoint(champion_router(BUILT_IN, canary.since, sources, samples), sources.router_versions)
+    return canary.control
 
 
 def _save_built_in(sources: Sources) -> str | None:

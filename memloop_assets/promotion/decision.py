@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from memloop_assets.promotion.reasons import Metrics
+from memloop_assets.routing.versions import Canary
 
 Outcome = Literal["promote", "reject", "hold", "skip", "error"]
+CANARY_WEEK = "canary_week"
+"""The number that tells a canary's weeks from others: 0 in the week that begins it, then 1, 2, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,15 @@ class Finding:
 class PromotionDecision:
     """What the gate says: an outcome, reasons as sentences for a person, finite numbers (None where unknown).
 
-    ``findings``: every further test, those that did not speak against the challenger included.
+    ``findings``: every further test, those that did not speak against the challenger included. ``canary``: the one that serves a
+    share of the sessions after this decision.
     """
 
     outcome: Outcome
     reasons: tuple[str, ...]
     metrics: Metrics = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    canary: Canary | None = None
 
     @property
     def accepted(self) -> bool:

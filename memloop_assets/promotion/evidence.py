@@ -35,7 +35,7 @@ from memloop_assets.promotion.week_rules import Compared, WeekEvidence
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.router import Router, single_arm_router
 from memloop_assets.routing.training import TrainingSettings, best_single_arm
-from memloop_assets.routing.versions import BUILT_IN, Ledger
+from memloop_assets.routing.versions import BUILT_IN, Ledger, fold_canary
 from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
@@ -63,7 +63,11 @@ class Sources:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything the gate needs for one week."""
+    """Everything the gate needs for one week.
+
+    ``control_version``: version of the router that serves as champion, which for the built-in policy has another name; None where it
+    could not be had.
+    """
 
     evidence: WeekEvidence
     compared: Compared
@@ -72,28 +76,32 @@ class Gathered:
     baselines: tuple[PolicyScores, ...]
     suite: BenchmarkSuite | None
     inputs: Mapping[str, str]
+    control_version: str | None = None
 
 
-class _Reading:
+class Reading:
     """Reads inputs one by one; a failed one is named and read as its empty value, so that all failures are known."""
 
     def __init__(self, sources: Sources) -> None:
+        """Keep the sources, which are only read."""
         self.sources = sources
         self._failed: dict[str, list[str]] = {}
         self.inputs: dict[str, str] = {}
 
-    def table(self, name: str, week: IsoWeek | None) -> pa.Table | None:
+    def table(self, name: str, week: IsoWeek | None, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """Return a table, or some columns of it, and note its generation; None where it failed."""
         label = f"{name} {week}" if week else name
 
         def read() -> pa.Table:
             pinned = str(self.sources.store.manifest(name, week)["generation"])  # what is recorded is what was read
-            rows = self.sources.store.read(name, week, generation=pinned)
+            rows = self.sources.store.read(name, week, columns, generation=pinned)
             self.inputs[label] = pinned
             return rows
 
         return self.attempt(label, read)
 
     def attempt(self, label: str, read: Callable[[], T]) -> T | None:
+        """Return what ``read`` does; None where it fails, and the failure is noted."""
         try:
             return read()
         except (TableError, BadCheckpoint, BadInput) as error:
@@ -123,7 +131,7 @@ class _Reading:
 
 def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: datetime) -> Gathered:
     """Return what is known of a week; a missing, failed or altered input is named in the evidence rather than raised."""
-    reading = _Reading(sources)
+    reading = Reading(sources)
     version = sources.ledger.champion_as_of(week)
     suite_rows = reading.table("benchmark_suite", None)
     suite = suite_of_table(suite_rows) if suite_rows is not None else None
@@ -137,6 +145,7 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
     challenger_version = checkpoint["version"][0].as_py() if checkpoint is not None and checkpoint.num_rows else None
     own_task_count = len(suite.tasks_of("holdout")) if suite and is_own(suite) else 0
     compared = Compared(None, None)
+    champion: Router | None = None
     baselines: tuple[PolicyScores, ...] = ()
     if samples is not None and samples.num_rows:
         champion = reading.attempt(f"champion {version}", lambda: champion_router(version, week, sources, samples))
@@ -156,16 +165,9 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
                 ),
             )
             compared = replace(compared, logged=logged)
-    is_first = week <= sources.first_week
-    is_decided = sources.ledger.decision_of(week) is not None
-    has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
     look = _look_number(week, version, challenger_version, suite, reading)
-    evidence = WeekEvidence(
-        week=week,
-        is_closed=is_decided or week.is_closed(now),  # a clock that was set back opens no decided week again
-        is_first_week=is_first,
-        missing_predecessor=None if has_predecessor else week.shift(-1),
-        failed_inputs=reading.failed,
+    evidence = replace(
+        standing_of(week, sources, reading, now),
         arm_count=len(pc.unique(samples["arm"])) if samples is not None else 0,
         sample_count=samples.num_rows if samples is not None else 0,
         new_sample_count=new_samples.num_rows if new_samples is not None else 0,
@@ -173,18 +175,43 @@ def gather_week(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: d
         holdout_task_count=own_task_count,
     )
     return Gathered(
-        evidence, replace(compared, look=look), version, challenger_version, baselines, suite, reading.inputs
+        evidence,
+        replace(compared, look=look),
+        version,
+        challenger_version,
+        baselines,
+        suite,
+        reading.inputs,
+        champion.version if champion else None,
+    )
+
+
+def standing_of(week: IsoWeek, sources: Sources, reading: Reading, now: datetime) -> WeekEvidence:
+    """Return how a week stands apart from what it compares: closed or open, after a decided week or not, what failed so far."""
+    is_first = week <= sources.first_week
+    is_decided = sources.ledger.decision_of(week) is not None
+    has_predecessor = is_first or sources.ledger.decision_of(week.shift(-1)) is not None
+    return WeekEvidence(
+        week=week,
+        is_closed=is_decided or week.is_closed(now),  # a clock that was set back opens no decided week again
+        is_first_week=is_first,
+        missing_predecessor=None if has_predecessor else week.shift(-1),
+        failed_inputs=reading.failed,
     )
 
 
 def _taught_until(version: str, ledger: Ledger) -> IsoWeek | None:
-    """Return the last week that a champion learned from, the one that promoted it first; None for the built-in policy."""
-    weeks = [row.week for row in ledger.rows() if row.to_version == version != row.from_version]
+    """Return the last week that a champion learned from, the one that accepted it first; None for the built-in policy."""
+    weeks = []
+    for row in ledger.rows():
+        canary = fold_canary([row])
+        if row.to_version == version != row.from_version or (canary and canary.version == version):
+            weeks.append(row.week)
     return IsoWeek.parse(min(weeks)) if weeks and version != BUILT_IN else None
 
 
 def _compare(  # noqa: PLR0913, PLR0917  # everything that is scored of a week
-    reading: _Reading,
+    reading: Reading,
     week: IsoWeek,
     suite: BenchmarkSuite,
     samples: pa.Table,
@@ -218,7 +245,7 @@ def count_remembered(suite: BenchmarkSuite, router: Router) -> int:
 
 
 def _look_number(
-    week: IsoWeek, champion: str, challenger: str | None, suite: BenchmarkSuite | None, reading: _Reading
+    week: IsoWeek, champion: str, challenger: str | None, suite: BenchmarkSuite | None, reading: Reading
 ) -> int:
     """Return the how-manieth look at this challenger against this champion it is, by the weeks right before.
 

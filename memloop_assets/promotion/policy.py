@@ -19,7 +19,7 @@ from memloop_assets.errors import BadSettings
 from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.logged_evidence import LoggedRules
 from memloop_assets.promotion.pairs import FAILING_REWARD, PairedScores, fault_of_scores
-from memloop_assets.promotion.reasons import Metrics, findings, in_percent, in_points, listed
+from memloop_assets.promotion.reasons import REWARD, Metrics, findings, in_percent, in_points, listed
 from memloop_assets.promotion.vetoes import VETO_BASELINES, VETOES, Rivals, VetoRules, find_vetoes, utility_deltas
 
 ROUNDING = 1e-9
@@ -52,7 +52,9 @@ class PromotionPolicy:
     being 1 to 3 points better itself. ``planned_looks``: how often one challenger may be looked at on growing evidence;
     with more than one each look must pass the boundary of O'Brien and Fleming, so that all of them together err no more
     often than one. ``logged_weeks`` (0: never) and the other ``logged_`` values say which live logs may decide where no
-    benchmark can (``logged_evidence``, ``benchmarks/admissibility``). Raises BadSettings.
+    benchmark can (``logged_evidence``, ``benchmarks/admissibility``). ``canary``: an accepted challenger first serves
+    ``canary_share`` of the sessions for up to ``canary_weeks`` weeks, and is promoted by what is logged there, from
+    ``canary_min_sessions`` sessions on each side on (``canary``). Raises BadSettings.
     """
 
     min_reward_delta: float = -0.03
@@ -76,6 +78,10 @@ class PromotionPolicy:
     logged_min_supported_ratio: float = 0.95
     logged_min_exploration_ratio: float = 0.02
     logged_max_disagreement_errors: float = 1.0
+    canary: bool = False
+    canary_share: float = 0.1
+    canary_min_sessions: int = 100
+    canary_weeks: int = 4
     resamples: int = 2000
     seed: int = 0
 
@@ -101,6 +107,9 @@ class PromotionPolicy:
             "logged_min_supported_ratio": (0.5, 1.0),
             "logged_min_exploration_ratio": (0.02, 0.5),
             "logged_max_disagreement_errors": (0.0, 10.0),
+            "canary_share": (0.01, 0.5),
+            "canary_min_sessions": (30, 10**9),
+            "canary_weeks": (1, 52),
             "resamples": (200, 1_000_000),
             "seed": (0, 2**63 - 1),
         }
@@ -110,9 +119,13 @@ class PromotionPolicy:
             "stratum_task_count",
             "planned_looks",
             "logged_weeks",
+            "canary_min_sessions",
+            "canary_weeks",
             "resamples",
             "seed",
         }
+        if not isinstance(self.canary, bool):
+            raise BadSettings("[promotion] canary", f"it is {self.canary!r}", "give true or false")
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if name == "max_latency_increase_ms" and value is None:
@@ -308,7 +321,7 @@ class PromotionPolicy:
         """Return every piece of evidence against the challenger as a sentence."""
         reward, errors = metrics["reward_delta"] or 0.0, metrics["error_rate_increase"] or 0.0
         latency, utility = metrics["latency_increase_ms"] or 0.0, metrics["utility_delta"]
-        changes = f"Reward changes by {in_points(reward)} on {metrics['task_count']:,} tasks"
+        changes = f"{REWARD} changes by {in_points(reward)} on {metrics['task_count']:,} tasks"
         found = []
         if reward < self.min_reward_delta - ROUNDING:
             found.append(f"{changes}; at least {in_points(self.min_reward_delta)} is required.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 Metrics = Mapping[str, float | int | None]
 
+REWARD = "Reward (accuracy, where it is 0 or 1)"
 _NAMED = 4
 
 
@@ -20,6 +21,11 @@ def in_points(value: float | None) -> str:
 def in_percent(value: float | None) -> str:
     """Write a ratio with its sign: ``-20 %``."""
     return "an unknown share" if value is None else f"{round(100 * value) + 0.0:+.0f} %".replace("+0 ", "0 ")
+
+
+def in_share(value: float) -> str:
+    """Write a share without a sign: ``10 %``."""
+    return f"{100 * value:g} %"
 
 
 def in_confidence(value: float) -> str:
@@ -41,7 +47,7 @@ def findings(metrics: Metrics, *, confidence: float, cost_weight: float, reward_
     utility, utility_lower = in_points(metrics["utility_delta"]), in_points(metrics["utility_delta_lower"])
     needed = in_points(-reward_margin)
     cost = metrics["cost_delta_ratio"]
-    gained = f"Reward changes by {reward} on {metrics['task_count']:,} tasks, {sure} by more than {reward_lower}"
+    gained = f"{REWARD} changes by {reward} on {metrics['task_count']:,} tasks, {sure} by more than {reward_lower}"
     netted = f"Net of cost (weight {cost_weight:g}) that is {utility}, {sure} more than {utility_lower}"
     return (
         f"{gained}; more than {needed} is needed.",

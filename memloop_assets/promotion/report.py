@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memloop_assets.benchmarks.standing import default_fingerprint, no_own_benchmark
+from memloop_assets.promotion.canary_report import canary_meaning, canary_source, canary_table, is_judged
 from memloop_assets.promotion.control_section import CONTROLS, controls_section
 from memloop_assets.promotion.tables import would_decide
 from memloop_assets.routing.versions import LedgerRow
@@ -118,11 +119,9 @@ def report_page(report: Mapping[str, Any]) -> str:
         f"# {report['week']}, attempt {report['attempt']}: {_outcome(report)}{dry}",
         _meaning(report),
         "\n".join(["## Why", "", reasons, _standing_line(report), *_benchmark_lines(report)]),
-        _measured_table(report),
-        controls_section(report),
-        _findings_table([one for one in report["findings"] if one["name"] not in CONTROLS]),
+        *([canary_table(report)] if is_judged(report) else _compared_tables(report)),
         f"## Where it comes from\n\n{_versions_line(report)}",
-        _sources_text(report),
+        canary_source(report) if is_judged(report) else _sources_text(report),
         _lineage_table(report["lineage"]),
         f"Report `{report['id']}`, {report['at']}, run `{report['run_id']}`",
     ]
@@ -149,7 +148,12 @@ def _meaning(report: Mapping[str, Any]) -> str:
     if report["would_decide_now"]:
         stands = f"**The ledger stands: {report['ledger_outcome']}.** The champion after this week is `{report['champion_after']}`."
         return f"{stands} On what lies there now the gate {would_decide(report)}, which moves nothing:"
-    return _MEANING[report["outcome"]]
+    return canary_meaning(report) or _MEANING[report["outcome"]]
+
+
+def _compared_tables(report: Mapping[str, Any]) -> list[str]:
+    others = [one for one in report["findings"] if one["name"] not in CONTROLS]
+    return [_measured_table(report), controls_section(report), _findings_table(others)]
 
 
 def _versions_line(report: Mapping[str, Any]) -> str:

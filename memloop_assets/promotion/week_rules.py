@@ -27,7 +27,7 @@ class WeekEvidence:
     configured week, which has no predecessor by definition (BadInput otherwise). ``failed_inputs``: upstream tables of
     this week that are missing or ended in an error. ``arm_count`` and ``sample_count``: over the retained training
     samples; ``new_sample_count``: those of this week. ``suite_name`` (None: no benchmark of one's own)
-    and ``holdout_task_count``: the benchmark.
+    and ``holdout_task_count``: the benchmark. A canary's week reads neither samples nor benchmark and leaves them out.
     """
 
     week: IsoWeek
@@ -35,11 +35,11 @@ class WeekEvidence:
     is_first_week: bool = False
     missing_predecessor: IsoWeek | None = None
     failed_inputs: tuple[str, ...] = ()
-    arm_count: int
-    sample_count: int
-    new_sample_count: int
-    suite_name: str | None
-    holdout_task_count: int
+    arm_count: int = 0
+    sample_count: int = 0
+    new_sample_count: int = 0
+    suite_name: str | None = None
+    holdout_task_count: int = 0
 
     def __post_init__(self) -> None:
         """Refuse evidence that contradicts itself."""
@@ -82,7 +82,7 @@ def decide_week(evidence: WeekEvidence, policy: PromotionPolicy, compared: Compa
         "new_sample_count": evidence.new_sample_count,
         "holdout_task_count": evidence.holdout_task_count,
     }
-    obstacle = _obstacle_before_learning(evidence) or _obstacle_to_learning(evidence, policy)
+    obstacle = obstacle_before_learning(evidence) or _obstacle_to_learning(evidence, policy)
     if obstacle:
         return PromotionDecision(obstacle[0], (obstacle[1],), counts)
     shortage = _shortage_of_benchmark(evidence, policy)
@@ -124,7 +124,7 @@ def _advantage_of_champion(evidence: WeekEvidence, remembered: int) -> tuple[str
     return (f"The champion remembers {held}: it learned before they were held out, which speaks for it here.",)
 
 
-def _obstacle_before_learning(evidence: WeekEvidence) -> tuple[Outcome, str] | None:
+def obstacle_before_learning(evidence: WeekEvidence) -> tuple[Outcome, str] | None:
     """Return what forbids a decision about the week at all."""
     week, missing = evidence.week, evidence.missing_predecessor
     if evidence.failed_inputs:

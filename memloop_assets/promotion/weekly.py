@@ -11,12 +11,13 @@ from datetime import datetime
 from memloop_assets.benchmarks.standing import is_own, no_own_benchmark
 from memloop_assets.benchmarks.weekly import points_of
 from memloop_assets.pictures import draw_lines, draw_points
+from memloop_assets.promotion.canary_week import begin_canary, decide_canary_week, gather_canary_week
 from memloop_assets.promotion.decision import PromotionDecision
 from memloop_assets.promotion.evidence import Gathered, Sources, gather_week
 from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.promotion.tables import decision_row, would_decide
 from memloop_assets.promotion.week_rules import decide_week
-from memloop_assets.routing.versions import Ledger, LedgerRow
+from memloop_assets.routing.versions import CANARY, Ledger, LedgerRow
 from memloop_assets.store import Store
 from memloop_assets.weeks import IsoWeek
 
@@ -65,8 +66,13 @@ class DecidedWeek:
 
 def decide(week: IsoWeek, sources: Sources, policy: PromotionPolicy, now: datetime) -> DecidedWeek:
     """Decide one week; any input that fails is a reason, never an exception."""
-    found = gather_week(week, sources, policy, now)
-    decision = decide_week(found.evidence, policy, found.compared)
+    canary = sources.ledger.canary_as_of(week)
+    if canary is None:
+        found = gather_week(week, sources, policy, now)
+        decision = begin_canary(decide_week(found.evidence, policy, found.compared), found, policy)
+    else:
+        found, trials = gather_canary_week(week, canary, sources, now)
+        decision = decide_canary_week(found.evidence, policy, canary, trials)
     row = decision_row(
         week,
         decision,
@@ -88,13 +94,14 @@ def record_first_decision(decided: DecidedWeek, sources: Sources, evidence_hash:
         return f"The first decision stands: {standing.action}. {standing.reason}"
     if not decided.week.is_closed(now):
         return "The week is open: nothing was recorded."
+    canary = decided.decision.canary
     sources.ledger.append_decision(
         decided.week,
         decided.decision.outcome,
         from_version=str(decided.row["champion_before"]),
         to_version=str(decided.row["champion_after"]),
         evidence_hash=evidence_hash,
-        numbers=decided.decision.metrics,
+        numbers={**decided.decision.metrics, **({CANARY: canary.as_facts()} if canary else {})},
         reason=" ".join(decided.decision.reasons),
         now=now,
     )

@@ -103,16 +103,30 @@ def explore(rule: ChoiceRule, picked: Pick, offered: Sequence[Prospect], draw: f
     predicted others that are fast enough and not under the floor, three in all.
     """
     ratio = rule.exploration_ratio
+    if ratio <= 0.0:
+        return picked.prospect, 1.0
+    explored = _explored(rule, picked, offered)
+    place = 0 if draw < 1.0 - ratio else min(int((draw - (1.0 - ratio)) / ratio * len(explored)), len(explored) - 1)
+    return explored[place], _share(ratio, place, len(explored))
+
+
+def spread(rule: ChoiceRule, picked: Pick, offered: Sequence[Prospect]) -> dict[str, float]:
+    """Return the probability with which ``explore`` takes each arm over an even draw; other arms have none."""
+    explored = _explored(rule, picked, offered) if rule.exploration_ratio > 0.0 else [picked.prospect]
+    return {one.arm: _share(rule.exploration_ratio, place, len(explored)) for place, one in enumerate(explored)}
+
+
+def _explored(rule: ChoiceRule, picked: Pick, offered: Sequence[Prospect]) -> list[Prospect]:
     limit = inf if rule.latency_limit_ms is None else rule.latency_limit_ms
     able = (one for one in offered if one.reward >= rule.reward_floor and not one.latency_ms > limit)
     others = sorted(
         (one for one in able if one.arm != picked.prospect.arm), key=lambda one: (-one.reward, one.cost_usd, one.arm)
     )
-    explored = [picked.prospect, *others[: _EXPLORED_ARMS - 1]]
-    if ratio <= 0.0:
-        return picked.prospect, 1.0
-    place = 0 if draw < 1.0 - ratio else min(int((draw - (1.0 - ratio)) / ratio * len(explored)), len(explored) - 1)
-    return explored[place], ratio / len(explored) + (1.0 - ratio) * (place == 0)
+    return [picked.prospect, *others[: _EXPLORED_ARMS - 1]]
+
+
+def _share(ratio: float, place: int, count: int) -> float:
+    return ratio / count + (1.0 - ratio) * (place == 0)
 
 
 def _fall_back(fast: Sequence[Prospect], reference: Prospect, reason: str) -> Pick:

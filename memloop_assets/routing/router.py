@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from memloop_assets.errors import BadInput
 from memloop_assets.featuriser import HAND_NAMES, Features, Featuriser
-from memloop_assets.routing.choosing import Choice, ChoiceRule, Prospect, explore, pick_arm
+from memloop_assets.routing.choosing import Choice, ChoiceRule, Pick, Prospect, explore, pick_arm, spread
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear, logit, sigmoid
 from memloop_assets.routing.task_memory import TaskMemory
@@ -156,6 +156,41 @@ class Router:
         """
         if draw is not None and not 0.0 <= draw < 1.0:
             raise BadInput("choice", f"draw is {draw}", "draw a number from [0, 1), as random.random() does")
+        picked, offered, reference = self._pick(text, arms, domain)
+        served, propensity = picked.prospect, 1.0
+        if draw is not None and not picked.is_fallback:
+            served, propensity = explore(self.rule, picked, offered, draw)
+        is_told = self.kind == "single-arm" and not picked.is_fallback
+        is_exploration = served.arm != picked.prospect.arm
+        reason = f"explored instead of {picked.prospect.arm} ({picked.reason})" if is_exploration else picked.reason
+        return Choice(
+            arm=served.arm,
+            reason=reason,
+            predicted_reward=served.reward,
+            expected_cost_usd=served.cost_usd,
+            is_fallback=picked.is_fallback,
+            propensity=propensity,
+            policy_version=self.version,
+            confidence=1.0 if is_told else min(picked.prospect.confidence, reference.confidence),
+            is_exploration=is_exploration,
+        )
+
+    def propensities(
+        self, text: str, arms: Sequence[str] | None = None, *, domain: str | None = None, explores: bool = False
+    ) -> dict[str, float]:
+        """Return the probability with which ``choose`` takes each arm that it may take, summing to 1.
+
+        ``explores`` tells whether ``choose`` is given a draw; without one the rule's arm has all of it. Raises as ``choose`` does.
+        """
+        picked, offered, _ = self._pick(text, arms, domain)
+        if not explores or picked.is_fallback:
+            return {picked.prospect.arm: 1.0}
+        return spread(self.rule, picked, offered)
+
+    def _pick(
+        self, text: str, arms: Sequence[str] | None, domain: str | None
+    ) -> tuple[Pick, Sequence[Prospect], Prospect]:
+        """Return the rule's arm, what is expected of those offered, and of the reference arm."""
         places = self._allowed_places(arms)
         features = self.featuriser.transform(text)
         predicted = self._predict(features, domain)
@@ -164,21 +199,8 @@ class Router:
         reference = prospects[self._places[self.rule.reference_arm]]
         offered = [prospects[place] for place in places]
         if self.kind == "single-arm" and self._places[reference.arm] in places:
-            return self._told(reference, "this policy always takes its one arm", is_fallback=False)
-        picked = pick_arm(self.rule, offered, reference, self._doubt(text, features, left))
-        served, propensity = picked.prospect, 1.0
-        if draw is not None and not picked.is_fallback:
-            served, propensity = explore(self.rule, picked, offered, draw)
-        is_exploration = served.arm != picked.prospect.arm
-        reason = f"explored instead of {picked.prospect.arm} ({picked.reason})" if is_exploration else picked.reason
-        return self._told(
-            served,
-            reason,
-            is_fallback=picked.is_fallback,
-            propensity=propensity,
-            confidence=min(picked.prospect.confidence, reference.confidence),
-            is_exploration=is_exploration,
-        )
+            return Pick(reference, "this policy always takes its one arm"), [reference], reference
+        return pick_arm(self.rule, offered, reference, self._doubt(text, features, left)), offered, reference
 
     def priced(self, costs_usd: Mapping[str, float]) -> "Router":
         """Return the same router with other prices per call in USD; an arm that is not named keeps its own."""
@@ -195,17 +217,6 @@ class Router:
         if left is None and features.known_ratio < limit:
             return f"{features.known_ratio:.0%} of the words are known, under the limit of {limit:.0%}"
         return None
-
-    def _told(self, served: Prospect, reason: str, **more: object) -> Choice:
-        given: dict = {"propensity": 1.0, **more}
-        return Choice(
-            arm=served.arm,
-            reason=reason,
-            predicted_reward=served.reward,
-            expected_cost_usd=served.cost_usd,
-            policy_version=self.version,
-            **given,
-        )
 
     def _predict(self, features: Features, domain: str | None) -> NDArray[np.float64]:
         linear = self.linear.chances(features, domain)

@@ -1,4 +1,4 @@
-"""The ledger: which router was champion when, as an append-only table folded over weeks.
+"""The ledger: which router was champion when, and which one ran beside it as a canary, as an append-only table folded over weeks.
 
 A row is one decided week (or, later, one operator's event). Rows are chained by hash and appended by compare-and-set, so that a lost
 race is an error and never a silent overwrite. Who is champion of a week is a function of the rows of earlier weeks: replaying an old
@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +20,8 @@ from memloop_assets.weeks import IsoWeek
 
 BUILT_IN = "best-single-arm"
 GENESIS = "0" * 64
+CANARY = "canary"
+"""The name under which a row's numbers carry the canary that goes on after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,29 @@ class LedgerRow:
         return self.action != outcome or (outcome == "promote" and self.to_version != champion_after)
 
 
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """An accepted challenger that serves a share of the sessions until live logs decide.
+
+    ``control``: version of the router that serves the others; it is named because the built-in champion's router is fitted anew with
+    every snapshot. ``since``: the week whose decision started it; the weeks after it are judged.
+    """
+
+    version: str
+    control: str
+    share: float
+    since: IsoWeek
+
+    def as_facts(self) -> dict[str, object]:
+        """Return it as the ledger keeps it among a row's numbers."""
+        return {**asdict(self), "since": str(self.since)}
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> "Canary":
+        """Return what ``as_facts`` wrote."""
+        return cls(**{**facts, "since": IsoWeek.parse(facts["since"])})
+
+
 class Ledger:
     """Reads and appends the ledger of one home."""
 
@@ -63,6 +89,10 @@ class Ledger:
         Without a week, over all rows: the live champion. Before the first promotion it is the built-in policy ``best-single-arm``.
         """
         return fold_champion([row for row in self.rows() if week is None or row.week < str(week)])
+
+    def canary_as_of(self, week: IsoWeek | None = None) -> Canary | None:
+        """Return the canary that runs when a week begins, by the rows of earlier weeks; without a week, the one that runs now."""
+        return fold_canary([row for row in self.rows() if week is None or row.week < str(week)])
 
     def decision_of(self, week: IsoWeek) -> LedgerRow | None:
         """Return the row that decided a week, None where it is still undecided."""
@@ -147,6 +177,16 @@ def fold_champion(rows: Sequence[LedgerRow]) -> str:
         if row.to_version != row.from_version:
             champion = row.to_version
     return champion
+
+
+def fold_canary(rows: Sequence[LedgerRow]) -> Canary | None:
+    """Return the canary after these rows: the one that the last row of the last week carries.
+
+    A row that carries none ends it, whatever its outcome: a canary goes on only where a decision says so.
+    """
+    last = max(rows, key=lambda row: (row.week, row.seq), default=None)
+    facts = json.loads(last.numbers_json).get(CANARY) if last else None
+    return Canary.of_facts(facts) if facts else None
 
 
 def first_broken_row(rows: Sequence[LedgerRow]) -> LedgerRow | None:

@@ -71,7 +71,8 @@ DOORWAYS_MAY_ALSO = tuple(
 # A program, started as a process of its own and imported by nothing: it may load what everything else joins into.
 PROGRAMS = {f"{PACKAGE}.orchestration.backfill": {"definitions"}}
 CLIENT_ROOM_MODULES = {
-    f"{PACKAGE}.routing.{name}" for name in ("router", "choosing", "linear", "forest", "task_memory", "checkpoint")
+    f"{PACKAGE}.routing.{name}"
+    for name in ("router", "choosing", "deployment", "linear", "forest", "task_memory", "checkpoint")
 }
 CLIENT_SIDE = (
     *(f"{PACKAGE}.{name}" for name in ("client", "errors", "featuriser", "near_duplicates", "number_table")),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import memloop_assets
 from memloop_tests.architecture.source_tree import ROOT
 
-CLIENT_NAMES = {"Choice", "Router", "load_champion"}
+CLIENT_NAMES = {"Choice", "Deployment", "Router", "load_champion", "load_deployment"}
 COMMANDS = {
     *(f"benchmark {action}" for action in ("build", "import", "list", "show", "use")),
     *("backfill", "demo", "export", "forget", "ingest", "quarantine", "report", "status", "ui"),

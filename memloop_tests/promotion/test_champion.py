@@ -66,6 +66,7 @@ def test_it_names_the_promoted_version_its_week_its_epoch_and_its_hash(tmp_path:
         "sha256": checkpoint_digest(home.places.router_versions, promoted[-1].to_version),
         "promoted_week": promoted[-1].week,
         "ledger": {"seq": 5, "row_hash": home.ledger.rows()[-1].row_hash},
+        "canary": None,
     }
 
 
