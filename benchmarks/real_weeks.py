@@ -1,0 +1,396 @@
+"""What the gate promotes on real outcomes, and whether it was right: two public data sets as twelve weeks of logs, through the whole loop.
+
+Questions (by normalised prompt) are cut into a holdout benchmark, twelve ISO weeks of single-route logs, and all others, which no router
+and no benchmark ever sees: the truth. A home of its own takes them through `memloop ingest`, `benchmark import` and `backfill`, with the
+gate as shipped. Every generation is then held against the champion of its time on the truth: paired differences with 95 % bootstrap
+intervals over prompts, in reward and in the gate's own utility. *Better* and *worse* mean that the interval of the utility excludes 0.
+
+Served ``even``: the arm of every trial is drawn evenly. Served ``champion``: each week is served by the champion that lies in the home,
+loaded as an agent does, but for a fifth of the trials, which are drawn evenly; the first week, before there is one, is drawn evenly.
+
+Control (--shuffled): all outcomes are dealt anew over questions and arms, and all arms cost the same, since among equals the cheaper one
+is truly better. Nothing is then truly better than anything.
+
+Not measured: drift (weeks are drawn by chance from one pool), repeated tasks, latency. MMLU's price ratio of 20 is set, not observed; the
+nine arms' prices are those of their providers. Weeks of one seed share benchmark and champion, seeds share the questions: the intervals
+over weeks are somewhat too narrow.
+
+    python benchmarks/real_weeks.py [--sets mmlu half half-unlabelled] [--served even champion] [--seeds 3] [--shuffled] [--data FOLDER]
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from learning_and_refusal import as_percent  # type: ignore[import-not-found]  # the scripts beside this one
+from numpy.typing import NDArray
+from router_models import DATA, Outcomes, price_of, read_outcomes  # type: ignore[import-not-found]
+from router_quality import (  # type: ignore[import-not-found]
+    FIRST_WEEK,
+    PRICES_USD,
+    WEEK_COUNT,
+    Attempt,
+    mean_interval,
+    run_memloop,
+    write_prices,
+    write_sessions,
+)
+
+from memloop_assets.benchmarks.group_bootstrap import Resampling, paired_difference
+from memloop_assets.benchmarks.intervals import Interval
+from memloop_assets.client import load_champion
+from memloop_assets.datasets.snapshot import read_samples
+from memloop_assets.home import Home, open_home
+from memloop_assets.promotion.evidence import Sources, champion_router
+from memloop_assets.promotion.policy import PromotionPolicy
+from memloop_assets.routing.router import Router
+from memloop_assets.routing.training import TrainingSettings
+from memloop_assets.weeks import IsoWeek
+
+WEEKS = [FIRST_WEEK.shift(number) for number in range(WEEK_COUNT)]
+EXPLORED = 0.2
+MISSED = 0.01
+TWO_SIDED = Resampling(confidence=0.975)
+
+
+class Cut(NamedTuple):
+    """Which data, and how many of its questions are held out and logged per week; what is left is the truth."""
+
+    folder: str
+    held: int
+    weekly: int
+    is_labelled: bool
+
+
+SETS = {
+    "mmlu": Cut("routellm-mmlu", held=1_000, weekly=400, is_labelled=False),
+    "half": Cut("llmrouter-half", held=500, weekly=125, is_labelled=True),
+    "half-unlabelled": Cut("llmrouter-half", held=500, weekly=125, is_labelled=False),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """All questions of a data set, and what a call of each arm costs, in the order of the arms."""
+
+    found: Outcomes
+    costs_usd: NDArray[np.float64]
+
+    def earned(self, places: NDArray[np.intp], taken: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return reward and cost in USD of the arms taken on some questions, (2, places)."""
+        return np.stack([self.found.rewards[places, taken], self.costs_usd[taken]])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The questions that nobody saw."""
+
+    world: World
+    places: NDArray[np.intp]
+
+    @property
+    def rewards(self) -> NDArray[np.float64]:
+        """Return the rewards (questions, arms)."""
+        return np.asarray(self.world.found.rewards[self.places], dtype=np.float64)
+
+    def ask(self, router: Router) -> NDArray[np.float64]:
+        """Return reward and cost of what a router takes on each question, (2, questions)."""
+        found = self.world.found
+        if router.kind == "single-arm":
+            taken = np.full(self.places.size, found.arms.index(router.rule.reference_arm))
+        else:
+            chosen = [router.choose(found.prompts[p], domain=found.domains[p]).arm for p in self.places]
+            taken = np.array([found.arms.index(arm) for arm in chosen])
+        return self.world.earned(self.places, taken)
+
+    def differences(
+        self, challenger: NDArray[np.float64], champion: NDArray[np.float64], reference_usd: float
+    ) -> tuple[Interval, Interval]:
+        """Return challenger minus champion in reward and in the gate's utility, each with its 95 % interval over prompts."""
+        keys = [self.world.found.keys[place] for place in self.places]
+        found = [
+            paired_difference(after, before, keys, TWO_SIDED)
+            for after, before in (
+                (challenger[0], champion[0]),
+                (utility(challenger, reference_usd), utility(champion, reference_usd)),
+            )
+        ]
+        return found[0], found[1]
+
+
+def utility(earned: NDArray[np.float64], reference_usd: float) -> NDArray[np.float64]:
+    """Return the gate's utility of reward and cost, (2, ...)."""
+    return np.asarray(earned[0] - PromotionPolicy().cost_weight * earned[1] / reference_usd)
+
+
+class Judged(NamedTuple):
+    """One week: the gate's row in ``promotion_decision``, and what its challenger truly differs by from the champion of its time."""
+
+    row: Mapping[str, object]
+    reward: Interval
+    utility: Interval
+
+    @property
+    def is_promoted(self) -> bool:
+        """Tell whether the gate promoted the challenger."""
+        return self.row["outcome"] == "promote"
+
+    @property
+    def verdict(self) -> str:
+        """Return what the truth says: better, worse, or neither for sure."""
+        return "better" if self.utility.lower > 0.0 else "worse" if self.utility.upper < 0.0 else "unsure"
+
+
+class Ending(NamedTuple):
+    """Where a seed ended on the truth: mean reward, mean cost and mean utility of the last champion, the best single arm and the oracle.
+
+    The best single arm and the oracle are best in reward for the first two numbers, in utility for the third.
+    """
+
+    champion: NDArray[np.float64]
+    single: NDArray[np.float64]
+    oracle: NDArray[np.float64]
+
+    @property
+    def gap_shares(self) -> NDArray[np.float64]:
+        """Return the share of the way from the best single arm to the oracle, in reward and in utility, (2,)."""
+        return ((self.champion - self.single) / (self.oracle - self.single))[[0, 2]]
+
+
+@dataclass
+class Tally:
+    """All seeds of one setting."""
+
+    weeks: list[Judged] = field(default_factory=list)
+    promoted_counts: list[int] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
+
+
+def read_world(cut: Cut, folder: Path, *, is_shuffled: bool) -> World:
+    """Return the outcomes of a data set with the price of a call of each arm."""
+    found = read_outcomes(folder / cut.folder / "outcomes.parquet")
+    if not cut.is_labelled:
+        found = replace(found, domains=[None] * len(found.prompts))
+    prices = [PRICES_USD[arm] if arm in PRICES_USD else price_of(arm) / 1_000 for arm in found.arms]
+    if is_shuffled:
+        dealt = np.random.default_rng(6).permutation(found.rewards.ravel()).reshape(found.rewards.shape)
+        found, prices = replace(found, rewards=dealt), [0.001] * len(prices)
+    return World(found, np.array(prices))
+
+
+def deal(found: Outcomes, cut: Cut, seed: int) -> tuple[list[NDArray[np.intp]], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of each week's questions, of the benchmark's and of all others; equal prompts stay together."""
+    names, number = np.unique(found.keys, return_inverse=True)
+    rank = np.random.default_rng([seed, 7]).permutation(len(names))[number]
+    logged = cut.weekly * WEEK_COUNT
+    weeks = [np.flatnonzero((rank >= cut.weekly * w) & (rank < cut.weekly * (w + 1))) for w in range(WEEK_COUNT)]
+    return (
+        weeks,
+        np.flatnonzero((rank >= logged) & (rank < logged + cut.held)),
+        np.flatnonzero(rank >= logged + cut.held),
+    )
+
+
+def write_benchmark(world: World, places: NDArray[np.intp], path: Path) -> None:
+    """Write the long table of the held-out questions."""
+    found = world.found
+    rows = [
+        {
+            "task_id": f"q-{place:05d}",
+            "prompt": found.prompts[place],
+            "domain": found.domains[place],
+            "arm": arm,
+            "reward": found.rewards[place, column],
+            "cost_usd": world.costs_usd[column],
+        }
+        for place in places
+        for column, arm in enumerate(found.arms)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def serve(
+    world: World, places: NDArray[np.intp], week: IsoWeek, champion: Router | None, rng: np.random.Generator
+) -> Iterator[Attempt]:
+    """Yield a week's trials, each with its true propensity; without a champion every arm is drawn evenly."""
+    found, arms = world.found, world.found.arms
+    explored = EXPLORED if champion else 1.0
+    for number, place in enumerate(places):
+        prompt, domain = found.prompts[place], found.domains[place]
+        column = int(rng.integers(len(arms)))
+        propensity = explored / len(arms)
+        if champion:
+            taken = arms.index(champion.choose(prompt, domain=domain).arm)
+            column = column if rng.random() < EXPLORED else taken
+            propensity += (1.0 - EXPLORED) * (column == taken)
+        route = {"arm": arms[column], "candidate_arms": list(arms), "propensity": propensity}
+        route |= {} if domain is None else {"domain": domain}
+        start = week.start + timedelta(weeks=1) * (number / len(places))
+        earned = (float(found.rewards[place, column]), float(world.costs_usd[column]))
+        yield Attempt(f"q-{place:05d}", prompt, route, *earned, f"{week}-{number:04d}", start)
+
+
+def run_seed(world: World, cut: Cut, served: str, seed: int) -> tuple[list[Judged], Ending]:
+    """Take one deal of a data set through the loop in a new home; return its weeks and where it ended."""
+    weeks, held, others = deal(world.found, cut, seed)
+    rng = np.random.default_rng([seed, 8])
+    runs = [range(WEEK_COUNT)] if served == "even" else [range(w, w + 1) for w in range(WEEK_COUNT)]
+    with tempfile.TemporaryDirectory(prefix="memloop-weeks-") as temporary:
+        folder = Path(temporary)
+        write_prices(dict(zip(world.found.arms, world.costs_usd.tolist(), strict=True)), folder)
+        write_benchmark(world, held, folder / "benchmark.parquet")
+        run_memloop(folder, "benchmark", "import", str(folder / "benchmark.parquet"), "--holdout-share", "1.0")
+        for run in runs:
+            champion = load_champion(folder / "data") if run[0] else None
+            for w in run:
+                write_sessions(serve(world, weeks[w], WEEKS[w], champion, rng), folder / "logs")
+            run_memloop(folder, "ingest", str(folder / "logs"))
+            run_memloop(folder, "backfill", f"{WEEKS[run[0]]}..{WEEKS[run[-1]]}")
+        return judge(open_home(folder, {}, lambda: datetime.now(tz=UTC)), Truth(world, others))
+
+
+def judge(home: Home, truth: Truth) -> tuple[list[Judged], Ending]:
+    """Hold every generation against the champion of its time, and the last champion against arms and oracle, on the truth."""
+    settings = home.settings.section("routing", TrainingSettings)
+    versions = home.places.router_versions
+    sources = Sources(home.store, home.ledger, versions, home.arm_prices, settings, home.first_week)
+    asked: dict[str, NDArray[np.float64]] = {}
+
+    def ask(version: str, week: IsoWeek) -> tuple[Router, NDArray[np.float64]]:
+        router = champion_router(version, week, sources, read_samples(home.store, week))
+        if router.version not in asked:
+            asked[router.version] = truth.ask(router)
+        return router, asked[router.version]
+
+    judged = []
+    for week in WEEKS:
+        (row,) = home.store.read("promotion_decision", week).to_pylist()
+        router, challenger = ask(row["challenger"], week)
+        reference = truth.world.costs_usd[truth.world.found.arms.index(router.rule.reference_arm)]
+        judged.append(Judged(row, *truth.differences(challenger, ask(row["champion_before"], week)[1], reference)))
+    return judged, end(truth, ask(row["champion_after"], week)[1], reference)
+
+
+def end(truth: Truth, champion: NDArray[np.float64], reference_usd: float) -> Ending:
+    """Return where the last champion stands."""
+    rewards = truth.rewards
+    costs = np.broadcast_to(truth.world.costs_usd, rewards.shape)
+    worth = utility(np.stack([rewards, costs]), reference_usd)
+
+    def told(by_reward: NDArray[np.intp], by_worth: NDArray[np.intp]) -> NDArray[np.float64]:
+        most = worth[np.arange(by_worth.size), by_worth].mean()
+        return np.array([*truth.world.earned(truth.places, by_reward).mean(axis=1), most])
+
+    singles = [np.full(len(rewards), table.mean(axis=0).argmax()) for table in (rewards, worth)]
+    oracles = [np.lexsort((costs, -rewards), axis=1)[:, 0], worth.argmax(axis=1)]
+    own = np.array([*champion.mean(axis=1), utility(champion, reference_usd).mean()])
+    return Ending(own, told(*singles), told(*oracles))
+
+
+def describe(one: Judged) -> str:
+    """Return one week in one line."""
+    row = one.row
+
+    def measured(name: str) -> str:
+        values = [row[name], row[f"{name}_lower"], row[f"{name}_upper"]]
+        return "-" if None in values else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * float(str(v)) for v in values))
+
+    reason = json.loads(str(row["reasons_json"]))[0]
+    return (
+        f"{row['week']} {row['outcome']:<7} benchmark reward {measured('reward_delta')}, utility {measured('utility_delta')}; "
+        f"truth reward {in_points(one.reward)}, utility {in_points(one.utility)} {one.verdict}; {reason[:110]}"
+    )
+
+
+def in_points(found: Interval) -> str:
+    """Write an interval in points."""
+    return f"{100 * found.mean:+.1f} [{100 * found.lower:+.1f}, {100 * found.upper:+.1f}]"
+
+
+def tell_ending(ending: Ending) -> str:
+    """Return where a last champion stands, in words."""
+    reward, worth = ending.gap_shares
+    return (
+        f"{ending.champion[0]:.3f} reward at {ending.champion[1] / ending.single[1]:.0%} of the best single arm's cost, which "
+        f"earns {ending.single[0]:.3f} (oracle {ending.oracle[0]:.3f}): {reward:+.0%} of the gap in reward, {worth:+.0%} in utility"
+    )
+
+
+def summarise(title: str, tally: Tally) -> None:
+    """Print what a setting came to over its seeds."""
+    print(f"\n{title}: {len(tally.endings)} seeds, {len(tally.weeks)} weeks; counts with 95 % Wilson intervals")
+    promoted = [one for one in tally.weeks if one.is_promoted]
+    kept_out = [one for one in tally.weeks if not one.is_promoted]
+    print(f"  promoted {as_percent(len(promoted), len(tally.weeks))}; by seed {tally.promoted_counts}")
+    for name, weeks in (("promoted", promoted), ("not promoted", kept_out)):
+        for verdict in ("better", "unsure", "worse") if weeks else ():
+            count = sum(one.verdict == verdict for one in weeks)
+            print(f"    {name}, truly {verdict:<7} {as_percent(count, len(weeks))}")
+    missed = [one for one in kept_out if one.utility.mean > MISSED]
+    sure = sum(one.verdict == "better" for one in missed)
+    if kept_out:
+        told = as_percent(len(missed), len(kept_out))
+        print(f"    missed: not promoted, but more than 1 point ahead on the truth {told}; {sure} of them for sure")
+    if promoted:
+        said = np.mean([one.row["utility_delta"] for one in promoted])
+        was = np.mean([one.utility.mean for one in promoted])
+        least = min(one.reward.mean for one in promoted)
+        print(
+            f"    promoted: utility by benchmark {100 * said:+.1f}, by truth {100 * was:+.1f}; least in reward {100 * least:+.1f} points"
+        )
+    ends = {
+        "reward of the best single arm": [one.champion[0] / one.single[0] for one in tally.endings],
+        "cost of the best single arm": [one.champion[1] / one.single[1] for one in tally.endings],
+        "gap to the oracle in reward": [one.gap_shares[0] for one in tally.endings],
+        "gap to the oracle in utility": [one.gap_shares[1] for one in tally.endings],
+    }
+    for name, values in ends.items():
+        mean, lower, upper = mean_interval(values)
+        print(f"    last champion: {mean:.1%} [{lower:.1%}, {upper:.1%}] of the {name}")
+
+
+def main() -> None:
+    """Run what is asked for, or say in one line what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of routellm-mmlu/ and llmrouter-half/")
+    parser.add_argument("--sets", nargs="+", choices=sorted(SETS), default=["mmlu", "half"])
+    parser.add_argument("--served", nargs="+", choices=("even", "champion"), default=["even", "champion"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--shuffled", action="store_true", help="the control: outcomes dealt anew, all arms at one price"
+    )
+    asked = parser.parse_args()
+    for name in asked.sets:
+        path = asked.data / SETS[name].folder / "outcomes.parquet"
+        if not path.is_file():
+            sys.exit(f"real_weeks: {path} is absent. Fix: give the folder with --data")
+        for served in asked.served:
+            run_setting(name, served, asked)
+
+
+def run_setting(name: str, served: str, asked: argparse.Namespace) -> None:
+    """Run every seed of one data set and way of serving; print each week, and what they come to."""
+    title = f"{name}, served {served}{', shuffled' if asked.shuffled else ''}"
+    world = read_world(SETS[name], asked.data, is_shuffled=asked.shuffled)
+    tally = Tally()
+    for seed in range(asked.seeds):
+        judged, ending = run_seed(world, SETS[name], served, seed)
+        tally.weeks += judged
+        tally.promoted_counts.append(sum(one.is_promoted for one in judged))
+        tally.endings.append(ending)
+        print(f"\n{title}, seed {seed}: truth on {judged[0].reward.n:,} prompts, in points")
+        print("".join(f"  {describe(one)}\n" for one in judged) + f"  last champion {tell_ending(ending)}", flush=True)
+    summarise(title, tally)
+
+
+if __name__ == "__main__":
+    main()
