@@ -29,8 +29,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from learning_and_refusal import as_percent  # type: ignore[import-not-found]  # the scripts beside this one
 from numpy.typing import NDArray
 from router_models import DATA, Outcomes, price_of, read_outcomes  # type: ignore[import-not-found]
@@ -39,8 +37,10 @@ from router_quality import (  # type: ignore[import-not-found]
     PRICES_USD,
     WEEK_COUNT,
     Attempt,
+    Question,
     mean_interval,
     run_memloop,
+    write_benchmark,
     write_prices,
     write_sessions,
 )
@@ -85,6 +85,17 @@ class World:
     found: Outcomes
     costs_usd: NDArray[np.float64]
 
+    @property
+    def prices_usd(self) -> dict[str, float]:
+        """Return the price of a call by arm, USD."""
+        return dict(zip(self.found.arms, self.costs_usd.tolist(), strict=True))
+
+    def question(self, place: int) -> Question:
+        """Return one question as it is logged and benchmarked."""
+        found = self.found
+        rewards = dict(zip(found.arms, found.rewards[place].tolist(), strict=True))
+        return Question(f"q-{place:05d}", found.keys[place], found.prompts[place], rewards, found.domains[place])
+
     def earned(self, places: NDArray[np.intp], taken: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return reward and cost in USD of the arms taken on some questions, (2, places)."""
         return np.stack([self.found.rewards[places, taken], self.costs_usd[taken]])
@@ -117,14 +128,9 @@ class Truth:
     ) -> tuple[Interval, Interval]:
         """Return challenger minus champion in reward and in the gate's utility, each with its 95 % interval over prompts."""
         keys = [self.world.found.keys[place] for place in self.places]
-        found = [
-            paired_difference(after, before, keys, TWO_SIDED)
-            for after, before in (
-                (challenger[0], champion[0]),
-                (utility(challenger, reference_usd), utility(champion, reference_usd)),
-            )
-        ]
-        return found[0], found[1]
+        before, after = utility(champion, reference_usd), utility(challenger, reference_usd)
+        reward = paired_difference(challenger[0], champion[0], keys, TWO_SIDED)
+        return reward, paired_difference(after, before, keys, TWO_SIDED)
 
 
 def utility(earned: NDArray[np.float64], reference_usd: float) -> NDArray[np.float64]:
@@ -193,50 +199,26 @@ def deal(found: Outcomes, cut: Cut, seed: int) -> tuple[list[NDArray[np.intp]], 
     rank = np.random.default_rng([seed, 7]).permutation(len(names))[number]
     logged = cut.weekly * WEEK_COUNT
     weeks = [np.flatnonzero((rank >= cut.weekly * w) & (rank < cut.weekly * (w + 1))) for w in range(WEEK_COUNT)]
-    return (
-        weeks,
-        np.flatnonzero((rank >= logged) & (rank < logged + cut.held)),
-        np.flatnonzero(rank >= logged + cut.held),
-    )
-
-
-def write_benchmark(world: World, places: NDArray[np.intp], path: Path) -> None:
-    """Write the long table of the held-out questions."""
-    found = world.found
-    rows = [
-        {
-            "task_id": f"q-{place:05d}",
-            "prompt": found.prompts[place],
-            "domain": found.domains[place],
-            "arm": arm,
-            "reward": found.rewards[place, column],
-            "cost_usd": world.costs_usd[column],
-        }
-        for place in places
-        for column, arm in enumerate(found.arms)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    is_held = (rank >= logged) & (rank < logged + cut.held)
+    return weeks, np.flatnonzero(is_held), np.flatnonzero(rank >= logged + cut.held)
 
 
 def serve(
     world: World, places: NDArray[np.intp], week: IsoWeek, champion: Router | None, rng: np.random.Generator
 ) -> Iterator[Attempt]:
     """Yield a week's trials, each with its true propensity; without a champion every arm is drawn evenly."""
-    found, arms = world.found, world.found.arms
+    arms = world.found.arms
     explored = EXPLORED if champion else 1.0
     for number, place in enumerate(places):
-        prompt, domain = found.prompts[place], found.domains[place]
-        column = int(rng.integers(len(arms)))
+        question = world.question(place)
+        arm = arms[int(rng.integers(len(arms)))]
         propensity = explored / len(arms)
         if champion:
-            taken = arms.index(champion.choose(prompt, domain=domain).arm)
-            column = column if rng.random() < EXPLORED else taken
-            propensity += (1.0 - EXPLORED) * (column == taken)
-        route = {"arm": arms[column], "candidate_arms": list(arms), "propensity": propensity}
-        route |= {} if domain is None else {"domain": domain}
+            taken = champion.choose(question.prompt, domain=question.domain).arm
+            arm = arm if rng.random() < EXPLORED else taken
+            propensity += (1.0 - EXPLORED) * (arm == taken)
         start = week.start + timedelta(weeks=1) * (number / len(places))
-        earned = (float(found.rewards[place, column]), float(world.costs_usd[column]))
-        yield Attempt(f"q-{place:05d}", prompt, route, *earned, f"{week}-{number:04d}", start)
+        yield Attempt(question, arm, arms, propensity, world.prices_usd[arm], f"{week}-{number:04d}", start)
 
 
 def run_seed(world: World, cut: Cut, served: str, seed: int) -> tuple[list[Judged], Ending]:
@@ -246,8 +228,8 @@ def run_seed(world: World, cut: Cut, served: str, seed: int) -> tuple[list[Judge
     runs = [range(WEEK_COUNT)] if served == "even" else [range(w, w + 1) for w in range(WEEK_COUNT)]
     with tempfile.TemporaryDirectory(prefix="memloop-weeks-") as temporary:
         folder = Path(temporary)
-        write_prices(dict(zip(world.found.arms, world.costs_usd.tolist(), strict=True)), folder)
-        write_benchmark(world, held, folder / "benchmark.parquet")
+        write_prices(world.prices_usd, folder)
+        write_benchmark(map(world.question, held), world.prices_usd, folder / "benchmark.parquet")
         run_memloop(folder, "benchmark", "import", str(folder / "benchmark.parquet"), "--holdout-share", "1.0")
         for run in runs:
             champion = load_champion(folder / "data") if run[0] else None
@@ -260,9 +242,8 @@ def run_seed(world: World, cut: Cut, served: str, seed: int) -> tuple[list[Judge
 
 def judge(home: Home, truth: Truth) -> tuple[list[Judged], Ending]:
     """Hold every generation against the champion of its time, and the last champion against arms and oracle, on the truth."""
-    settings = home.settings.section("routing", TrainingSettings)
-    versions = home.places.router_versions
-    sources = Sources(home.store, home.ledger, versions, home.arm_prices, settings, home.first_week)
+    settings = TrainingSettings()
+    sources = Sources(home.store, home.ledger, home.places.router_versions, home.arm_prices, settings, home.first_week)
     asked: dict[str, NDArray[np.float64]] = {}
 
     def ask(version: str, week: IsoWeek) -> tuple[Router, NDArray[np.float64]]:
@@ -365,9 +346,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=sorted(SETS), default=["mmlu", "half"])
     parser.add_argument("--served", nargs="+", choices=("even", "champion"), default=["even", "champion"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--shuffled", action="store_true", help="the control: outcomes dealt anew, all arms at one price"
-    )
+    parser.add_argument("--shuffled", action="store_true", help="the control: outcomes dealt anew, one price")
     asked = parser.parse_args()
     for name in asked.sets:
         path = asked.data / SETS[name].folder / "outcomes.parquet"

@@ -61,6 +61,36 @@ class Question:
     key: str
     prompt: str
     rewards: Mapping[str, float]
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One arm's attempt at one question, drawn with a known probability out of some arms."""
+
+    question: Question
+    arm: str
+    candidate_arms: Sequence[str]
+    propensity: float
+    cost_usd: float
+    session: str
+    start: datetime
+
+    def lines(self) -> Iterator[str]:
+        """Yield its four lines as an agent logs them."""
+        reward, domain = self.question.rewards[self.arm], self.question.domain
+        route = {"arm": self.arm, "candidate_arms": list(self.candidate_arms), "propensity": self.propensity}
+        verdict = {"success": reward >= 0.5, "reward": reward, "label_source": "checker", "cost_usd": self.cost_usd}
+        events: tuple[Mapping[str, object], ...] = (
+            {"type": "message", "role": "user", "content": self.question.prompt},
+            {"type": "route", **route, **({} if domain is None else {"domain": domain})},
+            {"type": "message", "role": "assistant", "content": "Answered."},
+            {"type": "outcome", **verdict},
+        )
+        ids = {"session_id": self.session, "task_id": self.question.task_id}
+        for place, event in enumerate(events):
+            stamp = (self.start + timedelta(milliseconds=place)).isoformat()
+            yield json.dumps({**event, **ids, "timestamp": stamp}) + "\n"
 
 
 @dataclass(frozen=True)
@@ -101,10 +131,11 @@ def split_questions(questions: Sequence[Question], seed: int) -> tuple[list[Ques
     return [logged[place] for place in order], [question for question in questions if question.key in held]
 
 
-def write_benchmark(questions: Sequence[Question], path: Path) -> None:
+def write_benchmark(questions: Iterable[Question], prices_usd: Mapping[str, float], path: Path) -> None:
     """Write the long table of the held-out questions."""
     rows = [
-        {"task_id": one.task_id, "prompt": one.prompt, "arm": arm, "reward": reward, "cost_usd": PRICES_USD[arm]}
+        {"task_id": one.task_id, "prompt": one.prompt, "arm": arm, "reward": reward, "cost_usd": prices_usd[arm]}
+        | ({} if one.domain is None else {"domain": one.domain})
         for one in questions
         for arm, reward in one.rewards.items()
     ]
@@ -121,39 +152,10 @@ def write_logs(questions: Sequence[Question], variant: str, seed: int, folder: P
         start = FIRST_WEEK.start + span * (number / len(questions))
         for arm in (STRONG, WEAK) if variant == "both" else (drawn,):
             propensity = 1.0 if variant == "both" else 0.5
-            route = {"arm": arm, "candidate_arms": [STRONG, WEAK], "propensity": propensity}
-            earned = (question.rewards[arm], PRICES_USD[arm])
             session = f"s-{len(attempts) + 1:05d}"
-            attempts.append(Attempt(question.task_id, question.prompt, route, *earned, session, start))
+            attempts.append(Attempt(question, arm, (STRONG, WEAK), propensity, PRICES_USD[arm], session, start))
     write_sessions(attempts, folder)
     return len(attempts)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One arm's attempt at one task; ``route`` holds the fields of its route event."""
-
-    task_id: str
-    prompt: str
-    route: Mapping[str, object]
-    reward: float
-    cost_usd: float
-    session: str
-    start: datetime
-
-    def lines(self) -> Iterator[str]:
-        """Yield its four lines as an agent logs them."""
-        verdict = {"success": self.reward >= 0.5, "reward": self.reward, "label_source": "checker"}
-        events: tuple[Mapping[str, object], ...] = (
-            {"type": "message", "role": "user", "content": self.prompt},
-            {"type": "route", **self.route},
-            {"type": "message", "role": "assistant", "content": "Answered."},
-            {"type": "outcome", **verdict, "cost_usd": self.cost_usd},
-        )
-        ids = {"session_id": self.session, "task_id": self.task_id}
-        for place, event in enumerate(events):
-            stamp = (self.start + timedelta(milliseconds=place)).isoformat()
-            yield json.dumps({**event, **ids, "timestamp": stamp}) + "\n"
 
 
 def write_sessions(attempts: Iterable[Attempt], folder: Path) -> None:
@@ -175,7 +177,7 @@ def write_prices(prices_usd: Mapping[str, float], folder: Path) -> None:
 def run_loop(logged: Sequence[Question], held: Sequence[Question], variant: str, seed: int, folder: Path) -> Measured:
     """Take a new home through ingest, import and backfill, and measure its last router. Ends the program where rows are lost."""
     write_prices(PRICES_USD, folder)
-    write_benchmark(held, folder / "mmlu.parquet")
+    write_benchmark(held, PRICES_USD, folder / "mmlu.parquet")
     count = write_logs(logged, variant, seed, folder / "logs")
     run_memloop(folder, "ingest", str(folder / "logs"))
     run_memloop(folder, "benchmark", "import", str(folder / "mmlu.parquet"), "--holdout-share", "1.0")
