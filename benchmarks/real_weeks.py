@@ -22,11 +22,11 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from learning_and_refusal import as_percent  # type: ignore[import-not-found]  # the scripts beside this one
@@ -141,14 +141,14 @@ def utility(earned: NDArray[np.float64], reference_usd: float) -> NDArray[np.flo
 class Judged(NamedTuple):
     """One week: the gate's row in ``promotion_decision``, and what its challenger truly differs by from the champion of its time."""
 
-    row: Mapping[str, object]
+    row: Mapping[str, Any]
     reward: Interval
     utility: Interval
 
     @property
     def is_promoted(self) -> bool:
         """Tell whether the gate promoted the challenger."""
-        return self.row["outcome"] == "promote"
+        return bool(self.row["outcome"] == "promote")
 
     @property
     def verdict(self) -> str:
@@ -172,13 +172,11 @@ class Ending(NamedTuple):
         return ((self.champion - self.single) / (self.oracle - self.single))[[0, 2]]
 
 
-@dataclass
-class Tally:
-    """All seeds of one setting."""
+class Seed(NamedTuple):
+    """What one deal of a data set came to."""
 
-    weeks: list[Judged] = field(default_factory=list)
-    promoted_counts: list[int] = field(default_factory=list)
-    endings: list[Ending] = field(default_factory=list)
+    weeks: list[Judged]
+    ending: Ending
 
 
 def read_world(cut: Cut, folder: Path, *, is_shuffled: bool) -> World:
@@ -221,7 +219,7 @@ def serve(
         yield Attempt(question, arm, arms, propensity, world.prices_usd[arm], f"{week}-{number:04d}", start)
 
 
-def run_seed(world: World, cut: Cut, served: str, seed: int) -> tuple[list[Judged], Ending]:
+def run_seed(world: World, cut: Cut, served: str, seed: int) -> Seed:
     """Take one deal of a data set through the loop in a new home; return its weeks and where it ended."""
     weeks, held, others = deal(world.found, cut, seed)
     rng = np.random.default_rng([seed, 8])
@@ -240,7 +238,7 @@ def run_seed(world: World, cut: Cut, served: str, seed: int) -> tuple[list[Judge
         return judge(open_home(folder, {}, lambda: datetime.now(tz=UTC)), Truth(world, others))
 
 
-def judge(home: Home, truth: Truth) -> tuple[list[Judged], Ending]:
+def judge(home: Home, truth: Truth) -> Seed:
     """Hold every generation against the champion of its time, and the last champion against arms and oracle, on the truth."""
     settings = TrainingSettings()
     sources = Sources(home.store, home.ledger, home.places.router_versions, home.arm_prices, settings, home.first_week)
@@ -258,7 +256,7 @@ def judge(home: Home, truth: Truth) -> tuple[list[Judged], Ending]:
         router, challenger = ask(row["challenger"], week)
         reference = truth.world.costs_usd[truth.world.found.arms.index(router.rule.reference_arm)]
         judged.append(Judged(row, *truth.differences(challenger, ask(row["champion_before"], week)[1], reference)))
-    return judged, end(truth, ask(row["champion_after"], week)[1], reference)
+    return Seed(judged, end(truth, ask(row["champion_after"], week)[1], reference))
 
 
 def end(truth: Truth, champion: NDArray[np.float64], reference_usd: float) -> Ending:
@@ -283,9 +281,9 @@ def describe(one: Judged) -> str:
 
     def measured(name: str) -> str:
         values = [row[name], row[f"{name}_lower"], row[f"{name}_upper"]]
-        return "-" if None in values else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * float(str(v)) for v in values))
+        return "-" if None in values else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in values))
 
-    reason = json.loads(str(row["reasons_json"]))[0]
+    reason = json.loads(row["reasons_json"])[0]
     return (
         f"{row['week']} {row['outcome']:<7} benchmark reward {measured('reward_delta')}, utility {measured('utility_delta')}; "
         f"truth reward {in_points(one.reward)}, utility {in_points(one.utility)} {one.verdict}; {reason[:110]}"
@@ -297,44 +295,33 @@ def in_points(found: Interval) -> str:
     return f"{100 * found.mean:+.1f} [{100 * found.lower:+.1f}, {100 * found.upper:+.1f}]"
 
 
-def tell_ending(ending: Ending) -> str:
-    """Return where a last champion stands, in words."""
-    reward, worth = ending.gap_shares
-    return (
-        f"{ending.champion[0]:.3f} reward at {ending.champion[1] / ending.single[1]:.0%} of the best single arm's cost, which "
-        f"earns {ending.single[0]:.3f} (oracle {ending.oracle[0]:.3f}): {reward:+.0%} of the gap in reward, {worth:+.0%} in utility"
-    )
-
-
-def summarise(title: str, tally: Tally) -> None:
+def summarise(title: str, seeds: Sequence[Seed]) -> None:
     """Print what a setting came to over its seeds."""
-    print(f"\n{title}: {len(tally.endings)} seeds, {len(tally.weeks)} weeks; counts with 95 % Wilson intervals")
-    promoted = [one for one in tally.weeks if one.is_promoted]
-    kept_out = [one for one in tally.weeks if not one.is_promoted]
-    print(f"  promoted {as_percent(len(promoted), len(tally.weeks))}; by seed {tally.promoted_counts}")
-    for name, weeks in (("promoted", promoted), ("not promoted", kept_out)):
-        for verdict in ("better", "unsure", "worse") if weeks else ():
-            count = sum(one.verdict == verdict for one in weeks)
-            print(f"    {name}, truly {verdict:<7} {as_percent(count, len(weeks))}")
-    missed = [one for one in kept_out if one.utility.mean > MISSED]
-    sure = sum(one.verdict == "better" for one in missed)
+    weeks = [one for seed in seeds for one in seed.weeks]
+    promoted, kept_out = ([one for one in weeks if one.is_promoted == asked] for asked in (True, False))
+    by_seed = ", ".join(str(sum(one.is_promoted for one in seed.weeks)) for seed in seeds)
+    print(f"\n{title}: {len(seeds)} seeds, {len(weeks)} weeks; counts with 95 % Wilson intervals")
+    print(f"  promoted {as_percent(len(promoted), len(weeks))}; by seed {by_seed}")
+    for name, ones in (("promoted", promoted), ("not promoted", kept_out)):
+        for verdict in ("better", "unsure", "worse") if ones else ():
+            count = sum(one.verdict == verdict for one in ones)
+            print(f"    {name}, truly {verdict:<7} {as_percent(count, len(ones))}")
     if kept_out:
-        told = as_percent(len(missed), len(kept_out))
-        print(f"    missed: not promoted, but more than 1 point ahead on the truth {told}; {sure} of them for sure")
-    if promoted:
-        said = np.mean([one.row["utility_delta"] for one in promoted])
-        was = np.mean([one.utility.mean for one in promoted])
-        least = min(one.reward.mean for one in promoted)
+        missed = [one for one in kept_out if one.utility.mean > MISSED]
+        sure = sum(one.verdict == "better" for one in missed)
         print(
-            f"    promoted: utility by benchmark {100 * said:+.1f}, by truth {100 * was:+.1f}; least in reward {100 * least:+.1f} points"
+            f"    not promoted, by truth 1 point ahead {as_percent(len(missed), len(kept_out))}; {sure} of them surely ahead"
         )
-    ends = {
-        "reward of the best single arm": [one.champion[0] / one.single[0] for one in tally.endings],
-        "cost of the best single arm": [one.champion[1] / one.single[1] for one in tally.endings],
-        "gap to the oracle in reward": [one.gap_shares[0] for one in tally.endings],
-        "gap to the oracle in utility": [one.gap_shares[1] for one in tally.endings],
-    }
-    for name, values in ends.items():
+    if promoted:
+        said = 100 * np.mean([one.row["utility_delta"] for one in promoted])
+        was = 100 * np.mean([one.utility.mean for one in promoted])
+        least = 100 * min(one.reward.mean for one in promoted)
+        print(
+            f"    promoted: utility {said:+.1f} by the benchmark, {was:+.1f} by truth; least in reward {least:+.1f} points"
+        )
+    shares = [[*(one.champion / one.single)[:2], *one.gap_shares] for one in (seed.ending for seed in seeds)]
+    names = ("best single arm's reward", "best single arm's cost", "gap in reward", "gap in utility")
+    for name, values in zip(names, zip(*shares, strict=True), strict=True):
         mean, lower, upper = mean_interval(values)
         print(f"    last champion: {mean:.1%} [{lower:.1%}, {upper:.1%}] of the {name}")
 
@@ -360,15 +347,15 @@ def run_setting(name: str, served: str, asked: argparse.Namespace) -> None:
     """Run every seed of one data set and way of serving; print each week, and what they come to."""
     title = f"{name}, served {served}{', shuffled' if asked.shuffled else ''}"
     world = read_world(SETS[name], asked.data, is_shuffled=asked.shuffled)
-    tally = Tally()
-    for seed in range(asked.seeds):
-        judged, ending = run_seed(world, SETS[name], served, seed)
-        tally.weeks += judged
-        tally.promoted_counts.append(sum(one.is_promoted for one in judged))
-        tally.endings.append(ending)
-        print(f"\n{title}, seed {seed}: truth on {judged[0].reward.n:,} prompts, in points")
-        print("".join(f"  {describe(one)}\n" for one in judged) + f"  last champion {tell_ending(ending)}", flush=True)
-    summarise(title, tally)
+    seeds = []
+    for number in range(asked.seeds):
+        seeds.append(run_seed(world, SETS[name], served, number))
+        weeks, ending = seeds[-1]
+        print(f"\n{title}, seed {number}: truth on {weeks[0].reward.n:,} prompts, in points")
+        print("".join(f"  {describe(one)}\n" for one in weeks), end="")
+        earned = f"{ending.champion[0]:.3f}, best single arm {ending.single[0]:.3f}, oracle {ending.oracle[0]:.3f}"
+        print(f"  reward of the last champion {earned}", flush=True)
+    summarise(title, seeds)
 
 
 if __name__ == "__main__":
