@@ -8,12 +8,10 @@ intervals over prompts, in reward and in the gate's own utility. *Better* and *w
 Served ``even``: the arm of every trial is drawn evenly. Served ``champion``: each week is served by the champion that lies in the home,
 loaded as an agent does, but for a fifth of the trials, which are drawn evenly; the first week, before there is one, is drawn evenly.
 
-Control (--shuffled): all outcomes are dealt anew over questions and arms, and all arms cost the same, since among equals the cheaper one
-is truly better. Nothing is then truly better than anything.
+Control (--shuffled): all outcomes are dealt anew over questions and arms, at one price. Nothing is then truly better than anything.
 
-Not measured: drift (weeks are drawn by chance from one pool), repeated tasks, latency. MMLU's price ratio of 20 is set, not observed; the
-nine arms' prices are those of their providers. Weeks of one seed share benchmark and champion, seeds share the questions: the intervals
-over weeks are somewhat too narrow.
+Not measured: drift (weeks are drawn from one pool), repeated tasks, latency. MMLU's price ratio of 20 is set, not observed. Weeks of one
+seed share benchmark and champion, seeds share the questions: the intervals over weeks are somewhat too narrow.
 
     python benchmarks/real_weeks.py [--sets mmlu half half-unlabelled] [--served even champion] [--seeds 3] [--shuffled] [--data FOLDER]
 """
@@ -108,11 +106,6 @@ class Truth:
     world: World
     places: NDArray[np.intp]
 
-    @property
-    def rewards(self) -> NDArray[np.float64]:
-        """Return the rewards (questions, arms)."""
-        return np.asarray(self.world.found.rewards[self.places], dtype=np.float64)
-
     def ask(self, router: Router) -> NDArray[np.float64]:
         """Return reward and cost of what a router takes on each question, (2, questions)."""
         found = self.world.found
@@ -157,10 +150,7 @@ class Judged(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """Where a seed ended on the truth: mean reward, mean cost and mean utility of the last champion, the best single arm and the oracle.
-
-    The best single arm and the oracle are best in reward for the first two numbers, in utility for the third.
-    """
+    """Mean reward, cost and utility on the truth; arm and oracle are best in reward for the first two, in utility for the third."""
 
     champion: NDArray[np.float64]
     single: NDArray[np.float64]
@@ -240,8 +230,8 @@ def run_seed(world: World, cut: Cut, served: str, seed: int) -> Seed:
 
 def judge(home: Home, truth: Truth) -> Seed:
     """Hold every generation against the champion of its time, and the last champion against arms and oracle, on the truth."""
-    settings = TrainingSettings()
-    sources = Sources(home.store, home.ledger, home.places.router_versions, home.arm_prices, settings, home.first_week)
+    made = (home.places.router_versions, home.arm_prices, TrainingSettings())
+    sources = Sources(home.store, home.ledger, *made, home.first_week)
     asked: dict[str, NDArray[np.float64]] = {}
 
     def ask(version: str, week: IsoWeek) -> tuple[Router, NDArray[np.float64]]:
@@ -261,7 +251,7 @@ def judge(home: Home, truth: Truth) -> Seed:
 
 def end(truth: Truth, champion: NDArray[np.float64], reference_usd: float) -> Ending:
     """Return where the last champion stands."""
-    rewards = truth.rewards
+    rewards = truth.world.found.rewards[truth.places]
     costs = np.broadcast_to(truth.world.costs_usd, rewards.shape)
     worth = utility(np.stack([rewards, costs]), reference_usd)
 
@@ -277,22 +267,21 @@ def end(truth: Truth, champion: NDArray[np.float64], reference_usd: float) -> En
 
 def describe(one: Judged) -> str:
     """Return one week in one line."""
-    row = one.row
-
-    def measured(name: str) -> str:
-        values = [row[name], row[f"{name}_lower"], row[f"{name}_upper"]]
-        return "-" if None in values else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in values))
-
-    reason = json.loads(row["reasons_json"])[0]
+    row, reward, worth = one.row, one.reward, one.utility
+    measured = [
+        in_points(*(row[f"{name}_delta{bound}"] for bound in ("", "_lower", "_upper")))
+        for name in ("reward", "utility")
+    ]
     return (
-        f"{row['week']} {row['outcome']:<7} benchmark reward {measured('reward_delta')}, utility {measured('utility_delta')}; "
-        f"truth reward {in_points(one.reward)}, utility {in_points(one.utility)} {one.verdict}; {reason[:110]}"
+        f"{row['week']} {row['outcome']:<7} benchmark reward {measured[0]}, utility {measured[1]}; truth reward "
+        f"{in_points(reward.mean, reward.lower, reward.upper)}, utility {in_points(worth.mean, worth.lower, worth.upper)} "
+        f"{one.verdict}; {json.loads(row['reasons_json'])[0][:110]}"
     )
 
 
-def in_points(found: Interval) -> str:
-    """Write an interval in points."""
-    return f"{100 * found.mean:+.1f} [{100 * found.lower:+.1f}, {100 * found.upper:+.1f}]"
+def in_points(mean: float, lower: float | None, upper: float | None) -> str:
+    """Write an interval in points; a dash where nothing was measured."""
+    return "-" if lower is None or upper is None else f"{100 * mean:+.1f} [{100 * lower:+.1f}, {100 * upper:+.1f}]"
 
 
 def summarise(title: str, seeds: Sequence[Seed]) -> None:
@@ -353,8 +342,8 @@ def run_setting(name: str, served: str, asked: argparse.Namespace) -> None:
         weeks, ending = seeds[-1]
         print(f"\n{title}, seed {number}: truth on {weeks[0].reward.n:,} prompts, in points")
         print("".join(f"  {describe(one)}\n" for one in weeks), end="")
-        earned = f"{ending.champion[0]:.3f}, best single arm {ending.single[0]:.3f}, oracle {ending.oracle[0]:.3f}"
-        print(f"  reward of the last champion {earned}", flush=True)
+        champion, single, oracle = (f"{one[0]:.3f}" for one in ending)
+        print(f"  reward of the last champion {champion}, best single arm {single}, oracle {oracle}", flush=True)
     summarise(title, seeds)
 
 
