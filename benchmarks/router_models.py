@@ -209,9 +209,14 @@ def run_mmlu(found: Outcomes, part: str, seeds: int) -> None:
     )
 
 
+def price_of(arm: str) -> float:
+    """Return what a million tokens of one of the nine arms cost, USD."""
+    return PRICES.get(arm, 0.9 if any(mark in arm for mark in DEAR) else 0.2)
+
+
 def run_nine(found: Outcomes, seeds: int) -> None:
     """Measure nine arms, by text and with the task label, and print both."""
-    prices = np.array([PRICES.get(arm, 0.9 if any(mark in arm for mark in DEAR) else 0.2) for arm in found.arms])
+    prices = np.array([price_of(arm) for arm in found.arms])
     for part, known in (("text", replace(found, domains=[None] * len(found.prompts))), ("task label", found)):
         best, oracle = found.rewards.mean(axis=0).max(), found.rewards.max(axis=1).mean()
         gaps, saved, lost = [], [], []

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from memloop_assets.benchmarks.suite import load_suite
 from memloop_assets.benchmarks.tradeoff import average_gap_recovered
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.home import Home, open_home
+from memloop_assets.near_duplicates import NearDuplicateIndex
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.training import fit_router
@@ -60,6 +61,36 @@ class Question:
     key: str
     prompt: str
     rewards: Mapping[str, float]
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One arm's attempt at one question, drawn with a known probability out of some arms."""
+
+    question: Question
+    arm: str
+    candidate_arms: Sequence[str]
+    propensity: float
+    cost_usd: float
+    session: str
+    start: datetime
+
+    def lines(self) -> Iterator[str]:
+        """Yield its four lines as an agent logs them."""
+        reward, domain = self.question.rewards[self.arm], self.question.domain
+        route = {"arm": self.arm, "candidate_arms": list(self.candidate_arms), "propensity": self.propensity}
+        verdict = {"success": reward >= 0.5, "reward": reward, "label_source": "checker", "cost_usd": self.cost_usd}
+        events: tuple[Mapping[str, object], ...] = (
+            {"type": "message", "role": "user", "content": self.question.prompt},
+            {"type": "route", **route, **({} if domain is None else {"domain": domain})},
+            {"type": "message", "role": "assistant", "content": "Answered."},
+            {"type": "outcome", **verdict},
+        )
+        ids = {"session_id": self.session, "task_id": self.question.task_id}
+        for place, event in enumerate(events):
+            stamp = (self.start + timedelta(milliseconds=place)).isoformat()
+            yield json.dumps({**event, **ids, "timestamp": stamp}) + "\n"
 
 
 @dataclass(frozen=True)
@@ -100,10 +131,11 @@ def split_questions(questions: Sequence[Question], seed: int) -> tuple[list[Ques
     return [logged[place] for place in order], [question for question in questions if question.key in held]
 
 
-def write_benchmark(questions: Sequence[Question], path: Path) -> None:
+def write_benchmark(questions: Iterable[Question], prices_usd: Mapping[str, float], path: Path) -> None:
     """Write the long table of the held-out questions."""
     rows = [
-        {"task_id": one.task_id, "prompt": one.prompt, "arm": arm, "reward": reward, "cost_usd": PRICES_USD[arm]}
+        {"task_id": one.task_id, "prompt": one.prompt, "arm": arm, "reward": reward, "cost_usd": prices_usd[arm]}
+        | ({} if one.domain is None else {"domain": one.domain})
         for one in questions
         for arm, reward in one.rewards.items()
     ]
@@ -111,59 +143,55 @@ def write_benchmark(questions: Sequence[Question], path: Path) -> None:
 
 
 def write_logs(questions: Sequence[Question], variant: str, seed: int, folder: Path) -> int:
-    """Write native session logs, one file per day, the questions dealt evenly over the weeks; return how many trajectories."""
+    """Write native session logs, the questions dealt evenly over the weeks; return how many trajectories."""
     rng = np.random.default_rng([seed, 2])
-    folder.mkdir()
-    days: dict[str, list[str]] = {}
     span = timedelta(weeks=WEEK_COUNT)
-    count = 0
+    attempts: list[Attempt] = []
     for number, question in enumerate(questions):
         drawn = (STRONG, WEAK)[int(rng.integers(2))]
         start = FIRST_WEEK.start + span * (number / len(questions))
         for arm in (STRONG, WEAK) if variant == "both" else (drawn,):
-            count += 1
             propensity = 1.0 if variant == "both" else 0.5
-            for line in _tell(question, arm, propensity, f"s-{count:05d}", start):
-                days.setdefault(f"{start:%Y-%m-%d}", []).append(line)
+            session = f"s-{len(attempts) + 1:05d}"
+            attempts.append(Attempt(question, arm, (STRONG, WEAK), propensity, PRICES_USD[arm], session, start))
+    write_sessions(attempts, folder)
+    return len(attempts)
+
+
+def write_sessions(attempts: Iterable[Attempt], folder: Path) -> None:
+    """Write attempts as native session logs, one file per day."""
+    folder.mkdir(exist_ok=True)
+    days: dict[str, list[str]] = {}
+    for attempt in attempts:
+        days.setdefault(f"{attempt.start:%Y-%m-%d}", []).extend(attempt.lines())
     for day, lines in days.items():
         (folder / f"session_{day}.jsonl").write_text("".join(lines), encoding="utf-8")
-    return count
 
 
-def _tell(question: Question, arm: str, propensity: float, session: str, start: datetime) -> Iterator[str]:
-    """Yield the four lines of one attempt."""
-    reward = question.rewards[arm]
-    events: tuple[dict[str, object], ...] = (
-        {"type": "message", "role": "user", "content": question.prompt},
-        {"type": "route", "arm": arm, "candidate_arms": [STRONG, WEAK], "propensity": propensity},
-        {"type": "message", "role": "assistant", "content": "Answered with a letter."},
-        {"type": "outcome", "success": reward >= 0.5, "reward": reward, "cost_usd": PRICES_USD[arm]},
-    )
-    ids = {"session_id": session, "task_id": question.task_id}
-    for place, event in enumerate(events):
-        label = {"label_source": "checker"} if event["type"] == "outcome" else {}
-        stamp = (start + timedelta(milliseconds=place)).isoformat()
-        yield json.dumps({**event, **label, **ids, "timestamp": stamp}) + "\n"
+def write_prices(prices_usd: Mapping[str, float], folder: Path) -> None:
+    """Write a home's settings: what each arm costs per call."""
+    prices = "".join(f'[arms."{arm}"]\nusd_per_call = {price}\n' for arm, price in prices_usd.items())
+    (folder / "memloop.toml").write_text(prices, encoding="utf-8")
 
 
 def run_loop(logged: Sequence[Question], held: Sequence[Question], variant: str, seed: int, folder: Path) -> Measured:
     """Take a new home through ingest, import and backfill, and measure its last router. Ends the program where rows are lost."""
-    prices = "".join(f'[arms."{arm}"]\nusd_per_call = {price}\n' for arm, price in PRICES_USD.items())
-    (folder / "memloop.toml").write_text(prices, encoding="utf-8")
-    write_benchmark(held, folder / "mmlu.parquet")
+    write_prices(PRICES_USD, folder)
+    write_benchmark(held, PRICES_USD, folder / "mmlu.parquet")
     count = write_logs(logged, variant, seed, folder / "logs")
-    _memloop(folder, "ingest", str(folder / "logs"))
-    _memloop(folder, "benchmark", "import", str(folder / "mmlu.parquet"), "--holdout-share", "1.0")
+    run_memloop(folder, "ingest", str(folder / "logs"))
+    run_memloop(folder, "benchmark", "import", str(folder / "mmlu.parquet"), "--holdout-share", "1.0")
     last = FIRST_WEEK.shift(WEEK_COUNT - 1)
-    seconds = _memloop(folder, "backfill", f"{FIRST_WEEK}..{last}")
+    seconds = run_memloop(folder, "backfill", f"{FIRST_WEEK}..{last}")
     home = open_home(folder, {}, lambda: datetime.now(tz=UTC))
-    rows = {"logged": count, **_count_rows(home)}
-    if len(set(rows.values())) > 1:
-        sys.exit(f"rows were lost or invented: {rows}")
+    rows = _count_rows(home)
+    taught = count - sum(_repeats(logged, held)) * count // len(logged)
+    if rows != {"trajectories": count, "router_samples": taught, "snapshot": taught}:
+        sys.exit(f"rows were lost or invented: {rows}, of {count:,} attempts {taught:,} repeat no holdout task")
     return _measure(home, rows, seconds)
 
 
-def _memloop(folder: Path, *words: str) -> float:
+def run_memloop(folder: Path, *words: str) -> float:
     """Run a memloop command on a home; return its CPU seconds. Ends the program with its words where it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [str(Path(sys.executable).with_name("memloop")), "--home", str(folder), *words]
@@ -172,6 +200,12 @@ def _memloop(folder: Path, *words: str) -> float:
         sys.exit(f"memloop {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _repeats(logged: Sequence[Question], held: Sequence[Question]) -> list[bool]:
+    """Tell of each logged question whether it nearly repeats a held-out one: those must not teach."""
+    index = NearDuplicateIndex(one.prompt for one in held)
+    return [index.find(one.prompt) is not None for one in logged]
 
 
 def _count_rows(home: Home) -> dict[str, int]:
@@ -254,7 +288,7 @@ def run_variant(questions: Sequence[Question], variant: str, seeds: int) -> None
             f"last champion {champion}; decisions {outcomes}; promoted in week "
             f"{', '.join(str(n) for n, o in enumerate(one.decisions, 1) if o == 'promote') or '-'}"
         )
-        rows = " = ".join(f"{number:,} {name}" for name, number in one.rows.items())
+        rows = ", ".join(f"{number:,} {name}" for name, number in one.rows.items())
         print(
             f"          rows {rows}; its own rule serves {one.served}; backfill = {one.fits:.0f} fits of CPU",
             flush=True,
