@@ -105,20 +105,27 @@ def time_arms(arms: tuple[str, ...], trials: Trials) -> dict[str, float]:
 
 
 def best_arm(trials: Trials, means: Mapping[str, float], costs_usd: Mapping[str, float], min_arm_rows: int) -> str:
-    """Return the most served arm, or the best of those whose lead over it is more than noise (one-sided 95 %).
+    """Return the best of the arms that served most, or the best of those whose lead over it is more than noise (one-sided 95 %).
 
-    ``means`` are those of ``mean_rewards``. A shrunk mean m of n effective rows has at most the variance m (1 - m) / n,
-    rewards being in [0, 1]. An arm of fewer than ``min_arm_rows`` rows leads nothing.
+    Arms served most whose counts are below the highest by no more than noise: counts of an even draw differ by
+    sqrt(c1 + c2). ``means`` are those of ``mean_rewards``. A shrunk mean m of n effective rows has at most the variance
+    m (1 - m) / n, rewards being in [0, 1]. An arm of fewer than ``min_arm_rows`` rows leads nothing.
     """
     counts = Counter(trials.arms.tolist())
     variances = {arm: mean * (1.0 - mean) / trials.effective_rows(trials.arms == arm) for arm, mean in means.items()}
-    served = min(means, key=lambda arm: (-counts[arm], -round(means[arm], 12), costs_usd[arm], arm))
+    most = max(counts[arm] for arm in means)
+    incumbents = [arm for arm in means if most - counts[arm] <= _Z_95 * float(np.sqrt(most + counts[arm]))]
+
+    def rank(arm: str) -> tuple[float, float, str]:
+        return -round(means[arm], 12), costs_usd[arm], arm
+
+    served = min(incumbents, key=rank)
 
     def leads(arm: str) -> bool:
         noise = _Z_95 * float(np.sqrt(variances[arm] + variances[served]))
         return counts[arm] >= min_arm_rows and means[arm] - means[served] > noise
 
-    return min(filter(leads, means), key=lambda arm: (-round(means[arm], 12), costs_usd[arm], arm), default=served)
+    return min(filter(leads, means), key=rank, default=served)
 
 
 def mean_rewards(trials: Trials, shrinkage_rows: float) -> dict[str, float]:
