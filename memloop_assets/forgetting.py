@@ -14,7 +14,7 @@ A row that only may be theirs goes too: the backfill that these weeks need anywa
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,7 +150,8 @@ def _sweep_priors(home: Home, owned: OwnedRows, found: Found, *, is_rehearsal: b
     theirs = find_priors(root, owned.sample_weeks().union(*(line.weeks for line in found.lines)))
     found.prior_count += len(theirs)
     for week in home.store.weeks(ROUTER_CHECKPOINT.name):
-        rows = _read(home, ROUTER_CHECKPOINT, week, str(home.store.generation(ROUTER_CHECKPOINT.name, week)))
+        generation = str(home.store.generation(ROUTER_CHECKPOINT.name, week))
+        rows = _read(home, ROUTER_CHECKPOINT, week, generation, ["prior_version"])
         if rows is not None and set(theirs).intersection(rows["prior_version"].to_pylist()):
             found.weeks.add(week)
     if not is_rehearsal:
@@ -189,9 +190,11 @@ def _publish_without(home: Home, contract: TableContract, week: IsoWeek, mask: l
         return  # a table of an earlier contract: without a current generation its week is built anew
 
 
-def _read(home: Home, contract: TableContract, week: IsoWeek, generation: str) -> pa.Table | None:
-    """Return the columns of a generation that tell whose its rows are; None where it cannot be read, so that nothing tells."""
-    columns = read_columns(contract.name)
+def _read(
+    home: Home, contract: TableContract, week: IsoWeek, generation: str, columns: Sequence[str] = ()
+) -> pa.Table | None:
+    """Return columns of a generation (those that tell whose its rows are); None where it cannot be read, so that nothing tells."""
+    columns = columns or read_columns(contract.name)
     try:
         rows = home.store.read(contract.name, week, columns, generation)
     except WriterConflict:

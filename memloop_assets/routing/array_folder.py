@@ -42,14 +42,15 @@ T = TypeVar("T", bound=Foldable)
 class FolderKind(Generic[T]):
     """One kind of thing in folders: what it is called, the name of its facts, its format, and how it is made of verified parts.
 
-    ``rebuild`` may raise ValueError, KeyError, TypeError, AttributeError and BadInput for parts that do not fit. ``again`` says in words
-    how to make a lost or damaged one again, ``again_in_format`` one of an older format.
+    ``rebuild`` may raise ValueError, KeyError, TypeError, AttributeError and BadInput for parts that do not fit. The last three say in
+    words what to do about one that is missing, one that is damaged and one of an older format.
     """
 
     label: str
     key: str
     format: int
     rebuild: Callable[[dict[str, Any], dict[str, NDArray]], T]
+    if_missing: str
     again: str
     again_in_format: str
 
@@ -87,7 +88,7 @@ class FolderKind(Generic[T]):
         named = f"{self.label} {version}"
         folder = root / version
         if Path(version).name != version or not self.facts_file(folder).is_file():
-            raise BadCheckpoint(named, f"there is none in {root}", "check the version and the data home")
+            raise BadCheckpoint(named, f"there is none in {root}", self.if_missing)
         try:
             facts = json.loads(self.facts_file(folder).read_bytes())
             saved = facts["format"]

@@ -74,6 +74,7 @@ _CHECKPOINTS = FolderKind(
     key="router",
     format=FORMAT,
     rebuild=_rebuild,
+    if_missing="check the version and the data home",
     again="fit the router again, or restore the folder from a copy",
     again_in_format="fit the router again with `memloop backfill`",
 )

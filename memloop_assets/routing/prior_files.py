@@ -68,4 +68,12 @@ def _rebuild(facts: dict[str, Any], arrays: dict[str, NDArray]) -> Prior:
     )
 
 
-_PRIORS = FolderKind(label="prior", key="prior", format=_FORMAT, rebuild=_rebuild, again=_AGAIN, again_in_format=_AGAIN)
+_PRIORS = FolderKind(
+    label="prior",
+    key="prior",
+    format=_FORMAT,
+    rebuild=_rebuild,
+    if_missing=_AGAIN,
+    again=_AGAIN,
+    again_in_format=_AGAIN,
+)
