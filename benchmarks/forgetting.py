@@ -8,7 +8,7 @@ logged with one arm each, drawn at even odds. The ways to keep what was learned:
 - newest alone: a full refit on the newest week;
 - four + prior, newest + prior: the same, with the Laplace prior (128 directions) in the place of the rows that are gone;
 - newest + diagonal: the prior's diagonal alone (EWC), a control;
-- newest + huge: the prior at a thousand times its weight, a control: it should forget little, and learn little;
+- newest + huge: the prior at a hundred times its weight, a control: it should forget little, and learn little;
 - frozen: the first week's router, kept. The control: it cannot forget, and cannot learn.
 
 Forgetting: on the held-out questions of the first eleven weeks, the score of the routers that had just seen each week minus that of
@@ -48,7 +48,7 @@ from memloop_assets.routing.training import DEFAULTS, fit_router
 WEEKS = 12
 HELD_SHARE = 0.25
 RANK = 128
-HUGE = 1_000.0
+HUGE = 100.0
 FROZEN = "frozen"
 MOST_FORGOTTEN, LEAST_GAIN = 0.02, 0.9
 
