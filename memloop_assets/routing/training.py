@@ -182,16 +182,23 @@ def fit_router(
     )
 
 
-def refit_router(router: Router, samples: pa.Table, settings: TrainingSettings = DEFAULTS, *, seed: int = 0) -> Router:
+def refit_router(
+    router: Router,
+    samples: pa.Table,
+    settings: TrainingSettings = DEFAULTS,
+    prior: Prior | None = None,
+    *,
+    seed: int = 0,
+) -> Router:
     """Return a router fitted on the rows of another once more, with another seed or other rewards, at three quarters of the cost.
 
-    Words, prices, reference arm and memory are those of ``router``; weights, trees and calibration are fitted anew, without a prior. With
-    the same rewards that is what ``fit_router`` gives under this seed. Raises BadInput for a router that was fitted on other rows.
+    Words, prices, reference arm and memory are those of ``router``; weights, trees and calibration are fitted anew. With the same rewards
+    and ``prior`` that is what ``fit_router`` gives under this seed. Raises BadInput for a router that was fitted on other rows.
     """
     trials = read_trials(samples, settings.propensity_floor)
     if router.row_counts != _count_rows(trials, router.arms):
         raise BadInput(f"router {router.version}", "it was fitted on other samples than these", "fit it on these first")
-    fitted = _fit_arms(trials, router.arms, router.featuriser, settings, None, seed=seed)
+    fitted = _fit_arms(trials, router.arms, router.featuriser, settings, prior, seed=seed)
     return replace(
         router,
         linear=fitted.linear,
@@ -219,7 +226,7 @@ def best_single_arm(
     return best_arm(trials, means, price_arms(arms, trials, arm_costs), settings.min_arm_rows), means
 
 
-def _fit_arms(
+def _fit_arms(  # noqa: PLR0913  # all that a fit rests on
     trials: Trials,
     arms: tuple[str, ...],
     featuriser: Featuriser,

@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 
 from memloop_assets.errors import BadCheckpoint
+from memloop_assets.routing.controls import fit_shuffled_control, fit_twin
 from memloop_assets.routing.logistic import Pull, fit_logistic
 from memloop_assets.routing.prior import Leaving, Prior, absorb
 from memloop_assets.routing.prior_files import erase_prior, find_priors, load_prior, save_prior
@@ -92,6 +93,14 @@ def test_the_trees_speak_by_the_share_of_the_trials_that_they_have_seen() -> Non
     assert router.forest_share == 0.5
     kept = fit_router(table(new), COSTS, PLAIN, taken_up(old, router))
     assert kept.forest_share == pytest.approx(0.5 * 100 / 400)
+
+
+def test_the_twin_is_fitted_with_the_prior_and_the_shuffled_control_without() -> None:
+    old, new = week_of(0), table(week_of(1))
+    prior = taken_up(old, fit_router(table(old), COSTS, PLAIN))
+    router = fit_router(new, COSTS, PLAIN, prior)
+    assert fit_twin(router, new, PLAIN, prior, seed=0).version == router.version
+    assert fit_shuffled_control(router, new, PLAIN, seed=3).forest_share == 0.5 > router.forest_share
 
 
 def test_few_directions_keep_the_diagonal_exact() -> None:
