@@ -63,7 +63,7 @@ class TrainingSettings:
     confidence_floor: confidence (0 to 1) under which the reference arm serves.
     exploration_ratio: share of the choices that explore, where the caller draws for them.
     prior_rank: what rows taught that left the retention window is kept by a Laplace prior whose curvature has so many directions
-        and an exact diagonal; 0: it goes with them. 128 kept it on RouteLLM's MMLU outcomes (decision 0011).
+        and an exact diagonal; 0: it goes with them. 128 kept it on RouteLLM's MMLU outcomes (decision 0012).
     """
 
     penalty: float = 1.4
