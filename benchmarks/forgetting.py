@@ -1,11 +1,14 @@
 """What a router forgets and what it gains, week by week, on real outcomes: RouteLLM's MMLU questions, twelve weeks of other subjects each.
 
 The 57 subjects are dealt over twelve weeks; a quarter of each week's questions (by normalised prompt) is held out, the others are
-logged with one arm each, drawn at even odds. Four ways to keep what was learned:
+logged with one arm each, drawn at even odds. The ways to keep what was learned:
 
 - refit on all: a full refit on every week so far, as memloop does;
 - refit on four: a full refit on the last four weeks, as where older rows had to be deleted;
 - newest alone: a full refit on the newest week;
+- four + prior, newest + prior: the same, with the Laplace prior (128 directions) in the place of the rows that are gone;
+- newest + diagonal: the prior's diagonal alone (EWC), a control;
+- newest + huge: the prior at a hundred times its weight, a control: it should forget little, and learn little;
 - frozen: the first week's router, kept. The control: it cannot forget, and cannot learn.
 
 Forgetting: on the held-out questions of the first eleven weeks, the score of the routers that had just seen each week minus that of
@@ -14,7 +17,7 @@ of the first week's router, and its share of the gain of the refit on all. The s
 at once) and the Brier score of both arms' predicted rewards (negative here, so that more is better). Intervals are 95 % t intervals
 over seeds: of deals and drawn arms.
 
-Not measured: tasks other than multiple choice, subjects that come back, the gate, a prior in the place of deleted rows (there is none).
+Not measured: tasks other than multiple choice, subjects that come back, the gate.
 
     python benchmarks/forgetting.py [--seeds 5] [--named] [--data PATH]
 """
@@ -26,6 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from router_models import (  # type: ignore[import-not-found]  # the script beside this one
     DATA,
@@ -37,13 +41,36 @@ from router_quality import mean_interval  # type: ignore[import-not-found]  # li
 
 from memloop_assets.benchmarks.calibration_metrics import brier_score
 from memloop_assets.benchmarks.tradeoff import average_gap_recovered
-from memloop_assets.routing.training import fit_router
+from memloop_assets.routing.prior import Leaving, Prior, absorb
+from memloop_assets.routing.router import Router
+from memloop_assets.routing.training import DEFAULTS, fit_router
 
 WEEKS = 12
 HELD_SHARE = 0.25
-KEPT_WEEKS = {"refit on all": WEEKS, "refit on four": 4, "newest alone": 1}
+RANK = 128
+HUGE = 100.0
 FROZEN = "frozen"
 MOST_FORGOTTEN, LEAST_GAIN = 0.02, 0.9
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is kept: the rows of so many weeks, and of the others a prior of ``rank`` directions (None: none) that weighs ``strength``."""
+
+    weeks: int
+    rank: int | None = None
+    strength: float = 1.0
+
+
+WAYS = {
+    "refit on all": Way(WEEKS),
+    "refit on four": Way(4),
+    "newest alone": Way(1),
+    "four + prior": Way(4, RANK),
+    "newest + prior": Way(1, RANK),
+    "newest + diagonal": Way(1, 0),
+    "newest + huge": Way(1, RANK, HUGE),
+}
 
 
 @dataclass(frozen=True)
@@ -72,16 +99,28 @@ def deal_weeks(keys: Sequence[str], subjects: Sequence[str], seed: int) -> Weeks
     return Weeks(order[week_of][places], is_held, rng.integers(0, 2, len(places)))
 
 
-def predict_by_week(found: Outcomes, weeks: Weeks, kept_weeks: int) -> NDArray[np.float64]:
+def predict_by_week(found: Outcomes, weeks: Weeks, way: Way) -> NDArray[np.float64]:
     """Return what the router after each week predicts of every question that is held out, (weeks, questions, arms)."""
     held = np.flatnonzero(weeks.is_held)
     table = np.full((WEEKS, len(weeks.week), len(found.arms)), np.nan)
     texts, domains = [found.prompts[place] for place in held], [found.domains[place] for place in held]
+    router: Router | None = None
+    prior: Prior | None = None
     for week in range(WEEKS):
-        is_kept = (weeks.week <= week) & (weeks.week > week - kept_weeks) & ~weeks.is_held
-        samples = build_samples(found, np.flatnonzero(is_kept).tolist(), weeks.served, 0.5)
-        table[week, held] = fit_router(samples, {}).predict_reward_table(texts, domains)
+        gone = week - way.weeks
+        if gone >= 0 and way.rank is not None and router is not None:
+            leaving = Leaving(_samples(found, weeks, gone, gone), (str(gone),), "")
+            prior = absorb(prior, router, leaving, rank=way.rank, propensity_floor=DEFAULTS.propensity_floor)
+        kept = prior.faded(way.strength) if prior else None
+        router = fit_router(_samples(found, weeks, gone + 1, week), {}, prior=kept)
+        table[week, held] = router.predict_reward_table(texts, domains)
     return table
+
+
+def _samples(found: Outcomes, weeks: Weeks, first: int, last: int) -> pa.Table:
+    """Return what was logged from one week to another."""
+    is_theirs = (weeks.week >= first) & (weeks.week <= last) & ~weeks.is_held
+    return build_samples(found, np.flatnonzero(is_theirs).tolist(), weeks.served, 0.5)
 
 
 def score(found: Outcomes, places: NDArray[np.intp], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,7 +143,7 @@ def measure(found: Outcomes, weeks: Weeks, table: NDArray[np.float64], first: ND
 def run_seed(found: Outcomes, subjects: Sequence[str], seed: int) -> dict[str, NDArray]:
     """Return what ``measure`` says of each way of keeping, for one deal."""
     weeks = deal_weeks(found.keys, subjects, seed)
-    tables = {name: predict_by_week(found, weeks, kept) for name, kept in KEPT_WEEKS.items()}
+    tables = {name: predict_by_week(found, weeks, way) for name, way in WAYS.items()}
     first = tables["newest alone"][0]
     tables[FROZEN] = np.broadcast_to(first, (WEEKS, *first.shape))
     return {name: measure(found, weeks, table, first) for name, table in tables.items()}
@@ -115,7 +154,7 @@ def show(results: Sequence[dict[str, NDArray]]) -> None:
     for number, kind in enumerate(("APGR", "Brier score")):
         print(f"  {kind}")
         full = np.array([one["refit on all"][1, number] for one in results])
-        for name in (*KEPT_WEEKS, FROZEN):
+        for name in (*WAYS, FROZEN):
             forgotten, gained, last = np.array([one[name][:, number] for one in results]).T
             share = float(gained.mean() / full.mean())
             told = "; ".join(
@@ -126,7 +165,7 @@ def show(results: Sequence[dict[str, NDArray]]) -> None:
                     ("last router, all weeks", mean_interval(last)),
                 )
             )
-            line = f"    {name:<14} {told}; {share:.0%} of the gain"
+            line = f"    {name:<17} {told}; {share:.0%} of the gain"
             if kind == "APGR":
                 forgets = "little" if forgotten.mean() <= MOST_FORGOTTEN else "TOO MUCH"
                 line += f": forgets {forgets}, learns {'enough' if share >= LEAST_GAIN else 'TOO LITTLE'}"
@@ -148,7 +187,11 @@ def main() -> None:
         found = replace(found, domains=[None] * len(found.prompts))
     known = "named" if asked.named else "not named"
     print(f"{len(found.prompts):,} questions, {WEEKS} weeks, {asked.seeds} seeds, subject {known}", flush=True)
-    show([run_seed(found, subjects, seed) for seed in range(asked.seeds)])
+    results = []
+    for seed in range(asked.seeds):
+        results.append(run_seed(found, subjects, seed))
+        print(f"seed {seed} is done", file=sys.stderr, flush=True)
+    show(results)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ In this order, so that whatever kills it, running it again finishes and nothing 
 2. while no ingest runs, their lines are noted, with what ties lines without a user id to them, then blanked in the landing copies, and the
    log index is written anew;
 3. the ids of their rows are collected from every generation on disk and noted; then a current generation is published again without these
-   rows, and every other that holds one is erased;
+   rows, and every other that holds one is erased; so is every prior that was made of rows of their weeks;
 4. the event *finished*, with counts, and the notes are dropped.
 
 A row that only may be theirs goes too: the backfill that these weeks need anyway brings back what was not.
@@ -14,7 +14,7 @@ A row that only may be theirs goes too: the backfill that these weeks need anywa
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ from memloop_assets.datasets.owned_rows import TABLES_OF_PEOPLE, OwnedRows, read
 from memloop_assets.datasets.tables import TEACHING_TABLES
 from memloop_assets.errors import BadInput, ContractBroken, TableError, WriterConflict
 from memloop_assets.home import Home
+from memloop_assets.routing.prior_files import erase_prior, find_priors
+from memloop_assets.routing.tables import ROUTER_CHECKPOINT
 from memloop_assets.store import Provenance
 from memloop_assets.tasks import task_key
 from memloop_assets.trajectories.ownership import Hasher, OwnedLine, normal_user
@@ -51,6 +53,7 @@ class Found:
     row_count: int = 0
     benchmark_task_count: int = 0
     path_count: int = 0
+    prior_count: int = 0
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -102,6 +105,7 @@ def forget_person(home: Home, user: str, settle: Callable[[], bool]) -> Found:
     found.lines = home.landing.forget(hashed, user_hash)
     found.row_counts.clear()
     found.generation_counts.clear()
+    found.prior_count = 0
     owned = _owned_rows(home, hashed, user_hash, found.lines)
     _sweep(home, owned, found, is_rehearsal=False)
     while settle():
@@ -133,7 +137,26 @@ def _sweep(home: Home, owned: OwnedRows, found: Found, *, is_rehearsal: bool) ->
     for contract in TABLES_OF_PEOPLE:
         for week, generation in home.store.generations(contract.name):
             _sweep_generation(home, owned, found, (contract, week, generation), is_rehearsal=is_rehearsal)
+    _sweep_priors(home, owned, found, is_rehearsal=is_rehearsal)
     found.benchmark_task_count = _benchmark_task_count(home, owned.task_keys)
+
+
+def _sweep_priors(home: Home, owned: OwnedRows, found: Found, *, is_rehearsal: bool) -> None:
+    """Erase the priors made of samples of weeks in which some are theirs; the weeks whose routers rest on one are to be built again.
+
+    Whose rows a prior was made of cannot be told from it. What was not theirs comes back with the backfill, from rows that are there.
+    """
+    root = home.places.router_priors
+    theirs = find_priors(root, owned.sample_weeks().union(*(line.weeks for line in found.lines)))
+    found.prior_count += len(theirs)
+    for week in home.store.weeks(ROUTER_CHECKPOINT.name):
+        generation = str(home.store.generation(ROUTER_CHECKPOINT.name, week))
+        rows = _read(home, ROUTER_CHECKPOINT, week, generation, ["prior_version"])
+        if rows is not None and set(theirs).intersection(rows["prior_version"].to_pylist()):
+            found.weeks.add(week)
+    if not is_rehearsal:
+        for version in theirs:
+            erase_prior(root, version)
 
 
 def _sweep_generation(
@@ -167,9 +190,11 @@ def _publish_without(home: Home, contract: TableContract, week: IsoWeek, mask: l
         return  # a table of an earlier contract: without a current generation its week is built anew
 
 
-def _read(home: Home, contract: TableContract, week: IsoWeek, generation: str) -> pa.Table | None:
-    """Return the columns of a generation that tell whose its rows are; None where it cannot be read, so that nothing tells."""
-    columns = read_columns(contract.name)
+def _read(
+    home: Home, contract: TableContract, week: IsoWeek, generation: str, columns: Sequence[str] = ()
+) -> pa.Table | None:
+    """Return columns of a generation (those that tell whose its rows are); None where it cannot be read, so that nothing tells."""
+    columns = columns or read_columns(contract.name)
     try:
         rows = home.store.read(contract.name, week, columns, generation)
     except WriterConflict:
@@ -201,6 +226,8 @@ def forget_lines(found: Found, *, is_rehearsal: bool) -> Iterator[str]:
         yield f"  {shared:,} of them also hold events of others, which go with them"
     for name, generations in found.generation_counts.items():
         yield f"  {name:<20} {found.row_counts[name]:,} current rows, {generations:,} generations"
+    if found.prior_count:
+        yield f"  {found.prior_count:,} priors of routers, made of rows of weeks with rows of theirs"
     if found.weeks and not is_rehearsal:
         yield f"next: memloop backfill {min(found.weeks)}..{max(found.weeks)}, then what memloop status names as stale"
     if found.benchmark_task_count:

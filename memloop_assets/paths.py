@@ -36,6 +36,11 @@ class Places:
         return self.data / "router-versions"
 
     @property
+    def router_priors(self) -> Path:
+        """What rows that left the retention window taught, by version."""
+        return self.data / "router-priors"
+
+    @property
     def training_reports(self) -> Path:
         """One report per attempt, in a folder per week."""
         return self.data / "training-reports"

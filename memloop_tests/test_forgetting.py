@@ -19,6 +19,7 @@ from memloop_assets.errors import BadInput, WriterConflict
 from memloop_assets.forgetting import Found, find_person, forget_lines, forget_person
 from memloop_assets.home import Home
 from memloop_assets.orchestration.forget import refuse_beside_any_run, runs_since
+from memloop_assets.routing.prior_files import load_prior
 from memloop_assets.status import WEEKLY_TABLES, status_lines
 from memloop_assets.store import Provenance
 from memloop_assets.trajectories.landing import Landing
@@ -149,6 +150,26 @@ def test_their_rows_are_gone_at_once_and_those_of_others_stay_readable(home: Hom
     after = home.store.read("trajectories", LAST)["task_text"].to_pylist()
     assert set(before) - set(after) == {"Question 3 of u-77word", "Question 5 of u-77word"}
     assert set(after) < set(before)
+
+
+def test_priors_made_of_their_weeks_go_and_come_back_without_them(home: Home) -> None:
+    folder = home.settings.home
+    write_settings(folder, f'first_week = "{FIRST}"\n[datasets]\nretention_weeks = 1\n[routing]\nprior_rank = 4')
+    home, assets = open_at(folder), [*FOUND_IN, "benchmark_suite", "router_checkpoint"]
+    assert run_weeks_through_dagster(folder, FIRST, LAST, assets=assets).success
+    (before,) = home.places.router_priors.iterdir()
+    assert load_prior(home.places.router_priors, before.name).task_count == 7
+    assert find_person(home, ANN).prior_count == 1
+    found = forget_person(home, ANN, is_calm)
+    assert "  1 priors of routers, made of rows of weeks with rows of theirs" in forget_lines(found, is_rehearsal=False)
+    assert LAST in found.weeks
+    assert not list(home.places.router_priors.iterdir())
+    assert run_weeks_through_dagster(folder, LAST.shift(1), assets=assets).success
+    assert f"prior {before.name}: there is none" in str(home.store.failure("router_checkpoint", LAST.shift(1)))
+    assert run_weeks_through_dagster(folder, FIRST, LAST, assets=assets).success
+    (after,) = home.places.router_priors.iterdir()
+    assert after.name != before.name
+    assert load_prior(home.places.router_priors, after.name).task_count == 5
 
 
 class Killed(BaseException):

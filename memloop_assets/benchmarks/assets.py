@@ -13,6 +13,7 @@ from memloop_assets.orchestration.table_metadata import column_schema, known, pi
 from memloop_assets.orchestration.week_loop import HOOKS, OWNERS, Built, run_weeks, weekly_asset
 from memloop_assets.pictures import draw_points
 from memloop_assets.routing.checkpoint import load_checkpoint
+from memloop_assets.routing.prior_files import load_prior
 from memloop_assets.routing.training import TrainingSettings
 from memloop_assets.store import Provenance
 from memloop_assets.weeks import IsoWeek
@@ -71,11 +72,13 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
 
     def build(week: IsoWeek) -> Built:
         inputs = {**opened.store.input_of("router_checkpoint", week), **opened.store.input_of("benchmark_suite", None)}
-        challengers = opened.store.read("router_checkpoint", week)["version"].to_pylist()
+        challengers = opened.store.read("router_checkpoint", week).to_pylist()
         if not challengers:
             return Built(BENCHMARK_RESULTS.table([]), inputs, metadata=missing)
-        router = load_checkpoint(opened.places.router_versions, challengers[0])
-        scores = score_week(suite, router, read_samples(opened.store, week), opened.arm_prices, training)
+        router = load_checkpoint(opened.places.router_versions, challengers[0]["version"])
+        kept = challengers[0]["prior_version"]
+        prior = load_prior(opened.places.router_priors, kept) if kept else None
+        scores = score_week(suite, router, read_samples(opened.store, week), opened.arm_prices, training, prior=prior)
         drawn = draw_points(
             points_of([one for one in scores if one.policy != TWIN], CHALLENGER),  # it would lie on the challenger
             title=f"Reward against cost, {week}",

@@ -15,6 +15,7 @@ from memloop_assets.benchmarks.intervals import paired_bootstrap
 from memloop_assets.benchmarks.suite import BenchmarkSuite, default_suite, load_suite
 from memloop_assets.pictures import Point
 from memloop_assets.routing.controls import fit_shuffled_control, fit_twin
+from memloop_assets.routing.prior import Prior
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.training import TrainingSettings, best_single_arm
 
@@ -39,8 +40,14 @@ def score_router(
     return replace(scored, predicted_rewards=np.array([choice.predicted_reward for choice in choices.values()]))
 
 
-def score_week(
-    suite: BenchmarkSuite, router: Router, samples: pa.Table, prices: Mapping[str, float], training: TrainingSettings
+def score_week(  # noqa: PLR0913  # what the challenger was fitted on
+    suite: BenchmarkSuite,
+    router: Router,
+    samples: pa.Table,
+    prices: Mapping[str, float],
+    training: TrainingSettings,
+    *,
+    prior: Prior | None = None,
 ) -> list[PolicyScores]:
     """Score the challenger, its shuffled control, its A/A twin and the five baseline policies, all from the same training samples.
 
@@ -55,7 +62,7 @@ def score_week(
     return [
         score_router(suite, router, CHALLENGER, costs),
         score_router(suite, fit_shuffled_control(router, samples, training, seed=_SHUFFLING_SEED), SHUFFLED, costs),
-        score_router(suite, fit_twin(router, samples, training, seed=_TWIN_SEED), TWIN, costs),
+        score_router(suite, fit_twin(router, samples, training, prior, seed=_TWIN_SEED), TWIN, costs),
         *baselines,
     ]
 

@@ -96,6 +96,11 @@ class OwnedRows:
         gone = {row["task_key"] for row in told} - kept
         return [is_own or row["near_duplicate_of"] in gone for row, is_own in zip(told, own, strict=True)]
 
+    def sample_weeks(self) -> set[str]:
+        """Return the weeks of their router samples, in any generation."""
+        named = (example.split(" ") for example in self.examples)
+        return {week for name, week, _ in named if name == ROUTER_SAMPLES.name}
+
     def _own(self, name: str, week: IsoWeek, rows: pa.Table) -> Iterator[bool]:
         for row in _told(name, rows):
             if name == TRAJECTORIES.name:

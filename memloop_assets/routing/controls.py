@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from memloop_assets.routing.prior import Prior
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.training import TrainingSettings, refit_router, remember_samples
 
 
 def fit_shuffled_control(router: Router, samples: pa.Table, settings: TrainingSettings, *, seed: int) -> Router:
-    """Return what the recipe makes of the samples with their rewards permuted over all rows, across arms too.
+    """Return what the recipe makes of the samples with their rewards permuted over all rows, across arms too, without a prior.
 
     ``router`` is the one fitted on the samples. Nothing is left to learn from the text or the arm, everything else (arms, prices, rows,
     weights, the arm to fall back to) is as that one has it. The same rows in any order and the same seed give the same bytes. Raises
@@ -27,9 +28,11 @@ def fit_shuffled_control(router: Router, samples: pa.Table, settings: TrainingSe
     return replace(refit_router(router, shuffled, settings), memory=remember_samples(shuffled, router.arms, settings))
 
 
-def fit_twin(router: Router, samples: pa.Table, settings: TrainingSettings, *, seed: int) -> Router:
-    """Return the A/A twin of the router fitted on these samples: the same recipe on the same rows, with another seed.
+def fit_twin(
+    router: Router, samples: pa.Table, settings: TrainingSettings, prior: Prior | None = None, *, seed: int
+) -> Router:
+    """Return the A/A twin of the router fitted on these samples and this prior: the same recipe on the same rows, with another seed.
 
     What differs between the two is luck. Raises BadInput as ``refit_router`` does.
     """
-    return refit_router(router, samples, settings, seed=seed)
+    return refit_router(router, samples, settings, prior, seed=seed)

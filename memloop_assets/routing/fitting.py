@@ -16,13 +16,14 @@ from memloop_assets.routing.calibration import fit_calibration
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.growing import fill_leaves, find_directions, grow_trees
 from memloop_assets.routing.linear import Linear, sigmoid
-from memloop_assets.routing.logistic import fit_logistic
+from memloop_assets.routing.logistic import Pull, fit_logistic
+from memloop_assets.routing.router import blend_halves
 from memloop_assets.routing.trials import Trials
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-_HAND_SHARE = 0.3
+HAND_SHARE = 0.3
 """Hand features enter the fit at this share of their standard deviation, which makes their weights dearer. At 200 rows
 per arm of RouteLLM's MMLU outcomes this mostly predicted better than 1; elsewhere it made little difference."""
 
@@ -66,6 +67,14 @@ class ArmWeights:
     variances: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Gone:
+    """What one arm's trials of which the rows are gone say: of its coefficients, and what they earned per domain (``tally_domains``)."""
+
+    pull: Pull
+    domain_sums: NDArray[np.float64]
+
+
 def prepare_material(trials: Trials, featuriser: Featuriser, domains: tuple[str, ...], seed: int = 0) -> Material:
     """Return the trials' features under a featuriser; ``seed`` decides which tasks are fitted without their domain."""
     from scipy import sparse
@@ -76,7 +85,7 @@ def prepare_material(trials: Trials, featuriser: Featuriser, domains: tuple[str,
     term_count = len(featuriser.terms)
     hand_places = term_count + np.arange(len(HAND_NAMES))
     columns = np.concatenate([part for one in found for part in (one.indices, hand_places)])
-    values = np.concatenate([part for one in found for part in (one.values, one.hand * _HAND_SHARE)])
+    values = np.concatenate([part for one in found for part in (one.values, one.hand * HAND_SHARE)])
     ends = np.cumsum([0] + [len(one.indices) + len(HAND_NAMES) for one in found])
     return Material(
         trials=trials,
@@ -96,55 +105,73 @@ def common_domains(trials: Trials, min_task_count: int) -> tuple[str, ...]:
     return tuple(sorted(domain for domain, count in counts.items() if count >= least))
 
 
+def arm_rows(material: Material, own: NDArray[np.intp]) -> "csr_array":
+    """Return the sparse rows of trials as an arm's regression sees them: terms, hand features, domains."""
+    from scipy import sparse
+
+    return sparse.hstack([material.matrix[material.text_places[own]], material.domain_matrix[own]]).tocsr()
+
+
 def weigh_arm(  # noqa: PLR0913  # what an arm's fit rests on
-    material: Material, own: NDArray[np.intp], mean: float, *, penalty: float, shrinkage_rows: float, min_rows: int
+    material: Material,
+    own: NDArray[np.intp],
+    mean: float,
+    *,
+    penalty: float,
+    shrinkage_rows: float,
+    min_rows: int,
+    gone: Gone | None = None,
 ) -> ArmWeights:
     """Return the logistic regression of the trials ``own`` of one arm, held at ``mean`` as by ``shrinkage_rows`` trials.
 
-    With fewer than ``min_rows`` trials the text does not count; without any, ``mean`` alone.
+    With fewer than ``min_rows`` trials the text does not count; without any, ``mean`` alone. ``gone``: what the arm's trials of before
+    say, whose rows are gone; with it the text counts in any case.
     """
     from scipy import sparse
 
     terms, hands = material.term_count, material.term_count + len(HAND_NAMES)
-    width = hands + len(material.domains)
     weights = material.trials.weights[own]
     held = shrinkage_rows * float(weights @ weights) / float(weights.sum()) if len(own) else 1.0
-    rows = sparse.csr_array((1, width))
-    if len(own):
-        features = sparse.hstack([material.matrix[material.text_places[own]], material.domain_matrix[own]]).tocsr()
-        rows = sparse.vstack([features if len(own) >= min_rows else sparse.csr_array(features.shape), rows]).tocsr()
-    row_weights = np.append(weights, held)
-    found, intercept = fit_logistic(rows, np.append(material.trials.rewards[own], mean), row_weights, penalty)
+    rows = arm_rows(material, own)
+    is_read = len(own) >= min_rows or gone is not None
+    rows = sparse.vstack([rows if is_read else sparse.csr_array(rows.shape), sparse.csr_array((1, rows.shape[1]))])
+    rows, row_weights = rows.tocsr(), np.append(weights, held)
+    rewards = np.append(material.trials.rewards[own], mean)
+    found, intercept = fit_logistic(rows, rewards, row_weights, penalty, gone.pull if gone else None)
     chances = sigmoid(rows @ found + intercept)
     bends = rows[:, :terms].power(2).T @ (row_weights * chances * (1.0 - chances))
+    if gone:
+        bends = bends + gone.pull.bends()[:terms]
     return ArmWeights(
         intercept,
         found[:terms],
-        found[terms:hands] * _HAND_SHARE,
+        found[terms:hands] * HAND_SHARE,
         found[hands:],
-        *_domain_means(material, own, mean),
+        *_domain_means(tally_domains(material, own) + (gone.domain_sums if gone else 0.0), mean),
         1.0 / (penalty + bends),
     )
 
 
-def _domain_means(
-    material: Material, own: NDArray[np.intp], mean: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what the trials ``own`` of one arm earned per domain, shrunk to all of them, and the share that it has of a prediction.
-
-    Ten trials stand for the arm's mean (``mean`` without any); n effective trials have a share of n / (n + 10) of a half. On the
-    simulated fleet, whose specialised arms serve rarely, a half took the utility from 0.848 to 0.895 and 0.8 to 0.897; on MMLU with its
-    subjects (one seed) APGR was 0.702 without, 0.703 at a half, 0.692 at 0.8.
-    """
+def tally_domains(material: Material, own: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return what the trials ``own`` weigh, these weights squared and what they earned, (3, domains + 1): the last is elsewhere."""
     trials = material.trials
-    rewards, weights = trials.rewards[own], trials.weights[own]
-    expected = float(np.average(rewards, weights=weights)) if len(own) else mean
+    weights = trials.weights[own]
     places = {name: place for place, name in enumerate(material.domains)}
     of_row = np.array([places.get(trials.domains[row] or "", len(places)) for row in own], dtype=np.intp)
-    total, squares, earned = (
-        np.bincount(of_row, values, len(places) + 1).astype(np.float64)[:-1]
-        for values in (weights, weights * weights, weights * rewards)
-    )
+    columns = (weights, weights * weights, weights * trials.rewards[own])
+    return np.stack([np.bincount(of_row, values, len(places) + 1).astype(np.float64) for values in columns])
+
+
+def _domain_means(sums: NDArray[np.float64], mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what one arm earned per domain, shrunk to all its trials, and the share that it has of a prediction.
+
+    ``sums`` are those of ``tally_domains``. Ten trials stand for the arm's mean (``mean`` without any); n effective trials have a share
+    of n / (n + 10) of a half. On the simulated fleet, whose specialised arms serve rarely, a half took the utility from 0.848 to 0.895
+    and 0.8 to 0.897; on MMLU with its subjects (one seed) APGR was 0.702 without, 0.703 at a half, 0.692 at 0.8.
+    """
+    everything, _, all_earned = sums.sum(axis=1)
+    expected = float(all_earned / everything) if everything > 0.0 else mean
+    total, squares, earned = sums[:, :-1]
     counts = np.divide(total * total, squares, out=np.zeros_like(total), where=squares > 0.0)
     own_means = np.divide(earned, total, out=np.full_like(total, expected), where=total > 0.0)
     means = (counts * own_means + _DOMAIN_TRIALS * expected) / (counts + _DOMAIN_TRIALS)
@@ -200,8 +227,14 @@ def arm_leaves(
     return fill_leaves(forest, material.texts, chances[:, np.newaxis], surprise, tried)
 
 
-def calibrate_arms(
-    material: Material, rows: NDArray[np.intp], arms: tuple[str, ...], linear: Linear, forest: Forest | None
+def calibrate_arms(  # noqa: PLR0913  # the parts of a prediction, and the trials that judge it
+    material: Material,
+    rows: NDArray[np.intp],
+    arms: tuple[str, ...],
+    linear: Linear,
+    forest: Forest | None,
+    *,
+    forest_share: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return slopes and shifts per arm, fitted on these trials, which nothing else may have seen."""
     slopes, shifts = np.ones(len(arms)), np.zeros(len(arms))
@@ -212,7 +245,7 @@ def calibrate_arms(
         domains = [trials.domains[row] for row in own]
         chances = linear.chance_table(texts, domains)
         if forest is not None:
-            chances = 0.5 * (chances + forest.value_table(texts))
+            chances = blend_halves(chances, forest.value_table(texts), forest_share)
         predicted = linear.settle_table(chances, domains)[:, place]
         slopes[place], shifts[place] = fit_calibration(predicted, trials.rewards[own], trials.weights[own])
     return slopes, shifts

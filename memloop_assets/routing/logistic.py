@@ -4,6 +4,7 @@ scikit-learn's takes classes only, so that a graded reward would be two rows, an
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,17 +21,51 @@ _INNER_STEPS = 400
 _GRADIENT = 1e-11
 
 
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """What rows that are gone say of the coefficients: their cross-entropy to the second order, at ``centre``.
+
+    It is ``slope`` @ s + s @ H @ s / 2, where s = coefficients - ``centre`` and H = diag(``diagonal``) + ``factor``.T @ ``factor``.
+    Shapes: (features + 1,), the intercept last; ``factor`` (rank, features + 1).
+    """
+
+    centre: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    diagonal: NDArray[np.float64]
+    factor: NDArray[np.float32]
+
+    def bend(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return H @ ``step``."""
+        return np.asarray(self.diagonal * step + self.factor.T @ (self.factor @ step))
+
+    def bends(self) -> NDArray[np.float64]:
+        """Return the diagonal of H."""
+        return np.asarray(self.diagonal + np.einsum("ij,ij->j", self.factor, self.factor, dtype=np.float64))
+
+
+def no_pull(count: int) -> Pull:
+    """Return what no rows at all say of ``count`` coefficients and an intercept."""
+    none = np.zeros(count + 1)
+    return Pull(none, none, none, np.zeros((0, count + 1), dtype=np.float32))
+
+
 def fit_logistic(
-    features: "csr_array", targets: NDArray[np.float64], weights: NDArray[np.float64], penalty: float
+    features: "csr_array",
+    targets: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    penalty: float,
+    pull: Pull | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     """Return coefficients (features,) and intercept of least loss.
 
     The loss is the weighted cross-entropy plus ``penalty`` / 2 times the squared coefficients; the intercept is free. It is
     scikit-learn's with ``C = 1 / penalty``, where ``targets`` in [0, 1] are the shares of the class 1 (Nocedal and Wright,
-    "Numerical Optimization", 7.1: Newton steps by conjugate gradients, halved until the loss falls).
+    "Numerical Optimization", 7.1: Newton steps by conjugate gradients, halved until the loss falls). ``pull`` is added to it.
     """
     transposed, squared = features.T.tocsr(), features.multiply(features).T.tocsr()
-    point = np.zeros(features.shape[1] + 1)
+    gone = pull or no_pull(features.shape[1])
+    gone = replace(gone, factor=gone.factor.astype(np.float64))  # once, not at every product
+    point = gone.centre
     ridge = np.append(np.full(features.shape[1], penalty), 0.0)
 
     def scores_at(where: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -38,23 +73,25 @@ def fit_logistic(
 
     def loss_at(where: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
         entropy = np.logaddexp(0.0, scores) - targets * scores
-        return float(weights @ entropy + 0.5 * (ridge * where) @ where)
+        away = where - gone.centre
+        return float(weights @ entropy + 0.5 * (ridge * where) @ where + (gone.slope + 0.5 * gone.bend(away)) @ away)
 
-    scores = scores_at(point)
+    scores, gone_bends = scores_at(point), gone.bends()
     loss = loss_at(point, scores)
     for _ in range(_STEPS):
         chances = sigmoid(scores)
         errors = weights * (chances - targets)
         gradient = np.append(transposed @ errors, errors.sum()) + ridge * point
+        gradient += gone.slope + gone.bend(point - gone.centre)
         size = float(np.abs(gradient).max())
         if size <= _GRADIENT:
             break
         bends = weights * chances * (1.0 - chances)
-        diagonal = np.append(squared @ bends, bends.sum()) + ridge + 1e-12
+        diagonal = np.append(squared @ bends, bends.sum()) + ridge + gone_bends + 1e-12
 
         def bend(step: NDArray[np.float64], bends: NDArray[np.float64] = bends) -> NDArray[np.float64]:
             bent = bends * scores_at(step)
-            return np.append(transposed @ bent, bent.sum()) + ridge * step
+            return np.append(transposed @ bent, bent.sum()) + ridge * step + gone.bend(step)
 
         step = _solve(bend, -gradient, diagonal, min(0.1, size))
         rate = 1.0

@@ -5,8 +5,6 @@ and ``choosing.py``. Not here: fitting (``training.py``), files (``checkpoint.py
 (``versions.py``). numpy and the standard library only: agents import this.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from memloop_assets.errors import BadInput
 from memloop_assets.featuriser import HAND_NAMES, Features, Featuriser
+from memloop_assets.routing.array_folder import content_name
 from memloop_assets.routing.choosing import Choice, ChoiceRule, Pick, Prospect, explore, pick_arm, spread
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear, logit, sigmoid
@@ -35,11 +34,12 @@ UNMEASURED_REWARD = 0.5
 class Router:
     """Rewards per arm over frozen features, with a choice rule.
 
-    The prediction is the mean of ``linear`` and, where there is one, ``forest``, moved towards what the arm earned in a
-    known domain and calibrated per arm: the logit times ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call,
-    ``latencies_ms`` (NaN where unknown), ``slopes`` and ``shifts`` (arms,); ``term_variances`` (terms, arms), how unsure
-    the linear weights are, and ``prior_variance``, how unsure the weight of a word is that was never seen. ``memory`` then
-    moves the prediction of a task that was tried before. ``row_counts`` tells how many training rows each arm had.
+    The prediction is that of ``linear`` and, where there is one, ``forest``, which has the share ``forest_share`` of it (a half
+    where it has seen all trials that ``linear`` knows of), moved towards what the arm earned in a known domain and calibrated per
+    arm: the logit times ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call, ``latencies_ms`` (NaN where unknown),
+    ``slopes`` and ``shifts`` (arms,); ``term_variances`` (terms, arms), how unsure the linear weights are, and
+    ``prior_variance``, how unsure the weight of a word is that was never seen. ``memory`` then moves the prediction of a task
+    that was tried before. ``row_counts`` tells how many training rows each arm had.
     """
 
     kind: RouterKind
@@ -56,6 +56,7 @@ class Router:
     prior_variance: float
     row_counts: tuple[int, ...]
     memory: TaskMemory | None = None
+    forest_share: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse a router whose parts do not fit together; raises BadInput."""
@@ -68,6 +69,7 @@ class Router:
             and (self.forest is None or self.forest.leaf_values.shape[1] == arm_count)
             and (self.forest is None or len(self.forest.directions) == len(self.featuriser.terms))
             and (self.memory is None or self.memory.trial_counts.shape[1] == arm_count)
+            and 0.0 <= self.forest_share <= 1.0
         )
         if not shapes_fit:
             raise BadInput("router", "its arrays do not fit its arms and terms", "fit it again")
@@ -85,12 +87,7 @@ class Router:
     @cached_property
     def version(self) -> str:
         """Return the content-addressed name: 16 hex digits of SHA-256 over everything that shapes a choice."""
-        digest = hashlib.sha256(json.dumps(self.facts(), sort_keys=True, separators=(",", ":")).encode())
-        for name, array in sorted(self.arrays().items()):
-            stored = little_endian(array)
-            digest.update(f"\n{name} {stored.dtype.str} {stored.shape}\n".encode())
-            digest.update(stored.tobytes())
-        return digest.hexdigest()[:16]
+        return content_name(self.facts(), self.arrays())
 
     def facts(self) -> dict[str, object]:
         """Return everything but the arrays, ready for JSON."""
@@ -104,6 +101,7 @@ class Router:
             "domains": list(self.linear.domains),
             "prior_variance": self.prior_variance,
             "forest_depth": None if self.forest is None else self.forest.depth,
+            "forest_share": self.forest_share,
             "memory": None if self.memory is None else self.memory.facts(),
         }
 
@@ -138,7 +136,9 @@ class Router:
         found = self.featuriser.transform_all(texts)
         known = [None] * len(found) if domains is None else domains
         linear = self.linear.chance_table(found, known)
-        chances = linear if self.forest is None else 0.5 * (linear + self.forest.value_table(found))
+        chances = (
+            linear if self.forest is None else blend_halves(linear, self.forest.value_table(found), self.forest_share)
+        )
         table = self._calibrate(self.linear.settle_table(chances, known))
         for row, text in enumerate(texts):
             table[row] = self._remember(text, table[row])[0]
@@ -220,7 +220,9 @@ class Router:
 
     def _predict(self, features: Features, domain: str | None) -> NDArray[np.float64]:
         linear = self.linear.chances(features, domain)
-        chances = linear if self.forest is None else 0.5 * (linear + self.forest.values(features))
+        chances = (
+            linear if self.forest is None else blend_halves(linear, self.forest.values(features), self.forest_share)
+        )
         return self._calibrate(self.linear.settle(chances, domain))
 
     def _calibrate(self, chances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -283,9 +285,9 @@ class Router:
         return bool((self.slopes != 1.0).any() or self.shifts.any())
 
 
-def little_endian(array: NDArray) -> NDArray:
-    """Return an array in the byte order in which it is stored and hashed."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+def blend_halves(linear: NDArray[np.float64], trees: NDArray[np.float64], trees_share: float) -> NDArray[np.float64]:
+    """Return the predictions of both halves as one."""
+    return (1.0 - trees_share) * linear + trees_share * trees
 
 
 def single_arm_router(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from memloop_assets.contracts import Column, TableContract
+from memloop_assets.routing.prior import Prior
 from memloop_assets.routing.router import Router
 from memloop_assets.trajectories.formats.reader import canonical_json
 from memloop_assets.trajectories.tables import WEEK
@@ -23,14 +24,18 @@ ROUTER_CHECKPOINT = TableContract(
         Column("reward_floor", "float", "predicted reward below which an arm is no saving", minimum=0),
         Column("arm_rows_json", "json", "training samples per arm"),
         Column("arm_costs_json", "json", "expected cost per call and arm, USD"),
+        Column("prior_version", "string", "prior that stood in for rows that left retention", nullable=True),
+        Column("prior_week_count", "int", "weeks whose rows it was made of", minimum=0),
     ),
 )
 
 TABLES = (ROUTER_CHECKPOINT,)
 
 
-def checkpoint_row(router: Router, week: IsoWeek, sample_count: int) -> Mapping[str, object]:
-    """Return a fitted router as a row of ``router_checkpoint``."""
+def checkpoint_row(
+    router: Router, week: IsoWeek, sample_count: int, prior: Prior | None = None
+) -> Mapping[str, object]:
+    """Return a router, fitted with a prior or without one, as a row of ``router_checkpoint``."""
     return {
         "week": str(week),
         "version": router.version,
@@ -42,4 +47,6 @@ def checkpoint_row(router: Router, week: IsoWeek, sample_count: int) -> Mapping[
         "reward_floor": router.rule.reward_floor,
         "arm_rows_json": canonical_json(dict(zip(router.arms, router.row_counts, strict=True))),
         "arm_costs_json": canonical_json(dict(zip(router.arms, router.costs_usd.tolist(), strict=True))),
+        "prior_version": prior.version if prior else None,
+        "prior_week_count": len(prior.weeks) if prior else 0,
     }

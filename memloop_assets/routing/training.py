@@ -17,6 +17,7 @@ from memloop_assets.errors import BadInput, BadSettings
 from memloop_assets.featuriser import Featuriser, measure_text, read_terms, smooth_idf
 from memloop_assets.routing.choosing import ChoiceRule
 from memloop_assets.routing.fitting import (
+    Gone,
     calibrate_arms,
     common_domains,
     grow_forest,
@@ -27,6 +28,7 @@ from memloop_assets.routing.fitting import (
 )
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear
+from memloop_assets.routing.prior import Prior
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.task_memory import TaskMemory, gather_memory
 from memloop_assets.routing.trials import Trials, best_arm, mean_rewards, price_arms, read_trials, time_arms
@@ -60,6 +62,8 @@ class TrainingSettings:
     latency_limit_ms: an arm whose mean logged latency is above this never serves; None: no limit.
     confidence_floor: confidence (0 to 1) under which the reference arm serves.
     exploration_ratio: share of the choices that explore, where the caller draws for them.
+    prior_rank: what rows taught that left the retention window is kept by a Laplace prior whose curvature has so many directions
+        and an exact diagonal; 0: it goes with them. 128 kept it on RouteLLM's MMLU outcomes (decision 0012).
     """
 
     penalty: float = 1.4
@@ -79,6 +83,7 @@ class TrainingSettings:
     latency_limit_ms: float | None = None
     confidence_floor: float = 0.0
     exploration_ratio: float = 0.0
+    prior_rank: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values out of bounds; raises BadSettings."""
@@ -99,6 +104,7 @@ class TrainingSettings:
             "latency_limit_ms": (0, 1e9),
             "confidence_floor": (0, 1),
             "exploration_ratio": (0, 0.5),
+            "prior_rank": (0, 4_096),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
@@ -118,15 +124,24 @@ class _Fitted:
     forest: Forest | None
     slopes: NDArray[np.float64]
     shifts: NDArray[np.float64]
+    forest_share: float
 
 
 def fit_router(
-    samples: pa.Table, arm_costs: Mapping[str, float], settings: TrainingSettings = DEFAULTS, *, seed: int = 0
+    samples: pa.Table,
+    arm_costs: Mapping[str, float],
+    settings: TrainingSettings = DEFAULTS,
+    prior: Prior | None = None,
+    *,
+    seed: int = 0,
 ) -> Router:
     """Return the router fitted on the rows of ``router_samples``; the same rows in any order and the same seed give the same bytes.
 
     ``seed`` decides all that is random: the trees, the directions that they look at, which tasks are fitted without their domain
     and which calibrate.
+
+    ``prior`` says what earlier rows taught that are gone: the linear half keeps it, and the trees speak by the share of the trials that
+    they have seen.
 
     ``arm_costs`` is the configured price per call in USD; an arm in it without rows is predicted at the global mean.
     An arm without a configured price takes the weighted mean of its logged ``cost_usd``; if no arm has any, all cost 0.
@@ -137,8 +152,8 @@ def fit_router(
     arms = tuple(sorted({*arm_costs, *trials.arms.tolist()}))
     prices = price_arms(arms, trials, arm_costs)
     latencies = time_arms(arms, trials)
-    featuriser = _fit_featuriser(trials, settings)
-    fitted = _fit_arms(trials, arms, featuriser, settings, seed)
+    featuriser = _fit_featuriser(trials, settings, prior)
+    fitted = _fit_arms(trials, arms, featuriser, settings, prior, seed=seed)
     means = mean_rewards(trials, settings.shrinkage_rows)
     return Router(
         kind="fitted",
@@ -163,19 +178,27 @@ def fit_router(
         prior_variance=1.0 / settings.penalty,
         row_counts=_count_rows(trials, arms),
         memory=_remember_tasks(trials, arms, settings),
+        forest_share=fitted.forest_share,
     )
 
 
-def refit_router(router: Router, samples: pa.Table, settings: TrainingSettings = DEFAULTS, *, seed: int = 0) -> Router:
+def refit_router(
+    router: Router,
+    samples: pa.Table,
+    settings: TrainingSettings = DEFAULTS,
+    prior: Prior | None = None,
+    *,
+    seed: int = 0,
+) -> Router:
     """Return a router fitted on the rows of another once more, with another seed or other rewards, at three quarters of the cost.
 
     Words, prices, reference arm and memory are those of ``router``; weights, trees and calibration are fitted anew. With the same rewards
-    that is what ``fit_router`` gives under this seed. Raises BadInput for a router that was fitted on other rows.
+    and ``prior`` that is what ``fit_router`` gives under this seed. Raises BadInput for a router that was fitted on other rows.
     """
     trials = read_trials(samples, settings.propensity_floor)
     if router.row_counts != _count_rows(trials, router.arms):
         raise BadInput(f"router {router.version}", "it was fitted on other samples than these", "fit it on these first")
-    fitted = _fit_arms(trials, router.arms, router.featuriser, settings, seed)
+    fitted = _fit_arms(trials, router.arms, router.featuriser, settings, prior, seed=seed)
     return replace(
         router,
         linear=fitted.linear,
@@ -183,6 +206,7 @@ def refit_router(router: Router, samples: pa.Table, settings: TrainingSettings =
         slopes=fitted.slopes,
         shifts=fitted.shifts,
         term_variances=fitted.variances,
+        forest_share=fitted.forest_share,
     )
 
 
@@ -202,11 +226,22 @@ def best_single_arm(
     return best_arm(trials, means, price_arms(arms, trials, arm_costs), settings.min_arm_rows), means
 
 
-def _fit_arms(
-    trials: Trials, arms: tuple[str, ...], featuriser: Featuriser, settings: TrainingSettings, seed: int
+def _fit_arms(  # noqa: PLR0913  # all that a fit rests on
+    trials: Trials,
+    arms: tuple[str, ...],
+    featuriser: Featuriser,
+    settings: TrainingSettings,
+    prior: Prior | None,
+    *,
+    seed: int,
 ) -> _Fitted:
     """Return everything that is learned of the arms; where asked for, a tenth of the tasks calibrates and does nothing else."""
-    material = prepare_material(trials, featuriser, common_domains(trials, settings.min_task_count), seed)
+    domains = common_domains(trials, settings.min_task_count)
+    gone: dict[str, Gone] = {}
+    if prior is not None:
+        domains = tuple(sorted({*domains, *prior.domains}))
+        gone = prior.over(featuriser.terms, domains)
+    material = prepare_material(trials, featuriser, domains, seed)
     task_count = len(set(trials.task_keys))
     is_calibrated = 0 < settings.min_calibration_tasks <= task_count
     is_set_aside = (trials.task_shares(seed) >= 1.0 - _CALIBRATION_SHARE) & is_calibrated
@@ -220,14 +255,19 @@ def _fit_arms(
             penalty=settings.penalty,
             shrinkage_rows=settings.shrinkage_rows,
             min_rows=settings.min_arm_rows,
+            gone=gone.get(arm),
         )
         for arm in arms
     ]
     linear, variances = join_arms(found, material.domains)
     has_forest = 0 < settings.min_forest_tasks <= task_count
     forest = grow_forest(material, rows, arms, linear, seed) if has_forest else None
-    slopes, shifts = calibrate_arms(material, np.flatnonzero(is_set_aside), arms, linear, forest)
-    return _Fitted(linear, variances, forest, slopes, shifts)
+    seen = float(trials.plain_weights.sum())
+    forest_share = 0.5 * seen / (seen + (prior.trial_weight if prior else 0.0))
+    slopes, shifts = calibrate_arms(
+        material, np.flatnonzero(is_set_aside), arms, linear, forest, forest_share=forest_share
+    )
+    return _Fitted(linear, variances, forest, slopes, shifts, forest_share)
 
 
 def _count_rows(trials: Trials, arms: tuple[str, ...]) -> tuple[int, ...]:
@@ -256,20 +296,32 @@ def _remember_tasks(trials: Trials, arms: tuple[str, ...], settings: TrainingSet
     return gather_memory(tasks, counts, sums, most_tasks=most, trust_trials=trust)
 
 
-def _fit_featuriser(trials: Trials, settings: TrainingSettings) -> Featuriser:
-    """Return the vocabulary of the distinct tasks (a task seen often is one document) and the hand features' scale."""
+def _fit_featuriser(trials: Trials, settings: TrainingSettings, prior: Prior | None) -> Featuriser:
+    """Return the vocabulary of the distinct tasks (a task seen often is one document) and the hand features' scale.
+
+    What a prior was measured with stays: the idf of its terms and the scale of the hand features. Its counts join those of the rows.
+    """
     documents = dict(zip(trials.task_keys, trials.texts, strict=True))
     counts: Counter[str] = Counter()
     for text in documents.values():
         counts.update(set(read_terms(text)))
-    least = min(settings.min_task_count, len(documents))
+    task_count = len(documents)
+    if prior is not None:
+        counts.update(dict(zip(prior.featuriser.terms, prior.term_counts.tolist(), strict=True)))
+        task_count += prior.task_count
+    least = min(settings.min_task_count, task_count)
     common = sorted((-count, term) for term, count in counts.items() if count >= least)[: settings.max_terms]
     terms = tuple(sorted(term for _, term in common))
+    idf = smooth_idf([counts[term] for term in terms], task_count)
+    if prior is not None:
+        frozen = dict(zip(prior.featuriser.terms, prior.featuriser.idf.tolist(), strict=True))
+        idf = np.array([frozen.get(term, fresh) for term, fresh in zip(terms, idf.tolist(), strict=True)])
+        return Featuriser(terms, idf, prior.featuriser.hand_mean, prior.featuriser.hand_scale)
     hand = np.array([measure_text(text) for text in documents.values()])
     spread = hand.std(axis=0)
     return Featuriser(
         terms=terms,
-        idf=smooth_idf([counts[term] for term in terms], len(documents)),
+        idf=idf,
         hand_mean=hand.mean(axis=0),
         hand_scale=np.where(spread > 1e-9, spread, 1.0),
     )

@@ -72,7 +72,7 @@ DOORWAYS_MAY_ALSO = tuple(
 PROGRAMS = {f"{PACKAGE}.orchestration.backfill": {"definitions"}}
 CLIENT_ROOM_MODULES = {
     f"{PACKAGE}.routing.{name}"
-    for name in ("router", "choosing", "deployment", "linear", "forest", "task_memory", "checkpoint")
+    for name in ("router", "choosing", "deployment", "linear", "forest", "task_memory", "checkpoint", "array_folder")
 }
 CLIENT_SIDE = (
     *(f"{PACKAGE}.{name}" for name in ("client", "errors", "featuriser", "near_duplicates", "number_table")),

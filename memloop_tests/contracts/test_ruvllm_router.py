@@ -4,6 +4,7 @@ import numpy as np
 
 from memloop_assets.datasets.tables import ROUTER_SAMPLES
 from memloop_assets.datasets.weights import curriculum_weight
+from memloop_assets.routing.prior import Leaving, absorb
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.training import TrainingSettings, fit_router
 from memloop_tests.routing.test_training import sample, table
@@ -93,6 +94,22 @@ def test_r09_after_a_second_kind_of_task_the_first_is_forgotten_by_less_than_fiv
     assert accuracy(after, HARD, "big") > 0.9, "without a gain on the new, not forgetting the old is no feat"
     assert accuracy(before, SIMPLE, "small") > 0.9
     assert accuracy(before, SIMPLE, "small") - accuracy(after, SIMPLE, "small") < 0.05
+
+
+def test_r09_so_it_is_where_only_the_prior_is_left_of_the_first_kind() -> None:
+    first = requests(SIMPLE, 400, {"small": 0.95, "big": 0.5})
+    second = requests(HARD, 400, {"small": 0.1, "big": 0.9}, 1)
+    settings = TrainingSettings(reference_arm="big")
+    costs = {"small": 0.001, "big": 0.02}
+    before, without = (fit_router(table(rows), costs, settings) for rows in (first, second))
+    prior = absorb(None, before, Leaving(table(first), ("2026-W02",), "suite"), rank=64, propensity_floor=0.05)
+    after = fit_router(table(second), costs, settings, prior)
+    assert accuracy(after, HARD, "big") > 0.9
+    assert accuracy(before, SIMPLE, "small") - accuracy(after, SIMPLE, "small") < 0.05
+    assert accuracy(without, SIMPLE, "small") < 0.5, "what a refit without these rows comes to"
+    frozen = fit_router(table(second), costs, settings, prior.faded(1e6))
+    chances = frozen.linear.chance_table(frozen.featuriser.transform_all([HARD[0].format(5)]), [None])
+    assert chances[0, frozen.arms.index("big")] < 0.8, "a prior of a huge weight forgets nothing and learns nothing"
 
 
 def test_r09_after_a_hundred_simple_requests_one_of_the_two_smallest_arms_serves() -> None:
