@@ -35,7 +35,7 @@ Line = Mapping[str, object]
 
 WORLD = World(
     first_week=FIRST,
-    seed=8,
+    seed=0,
     week_count=6,
     trajectories_per_week=60,
     exploration_ratio=0.8,

@@ -120,11 +120,13 @@ def weigh_arm(  # noqa: PLR0913  # what an arm's fit rests on
     penalty: float,
     shrinkage_rows: float,
     min_rows: int,
+    shared: NDArray[np.float64] | None = None,
     gone: Gone | None = None,
 ) -> ArmWeights:
     """Return the logistic regression of the trials ``own`` of one arm, held at ``mean`` as by ``shrinkage_rows`` trials.
 
-    With fewer than ``min_rows`` trials the text does not count; without any, ``mean`` alone. ``gone``: what the arm's trials of before
+    Its coefficients are penalised for their distance from ``shared`` (None: from 0). With fewer than ``min_rows`` trials the text
+    does not count; without any, ``mean`` alone. ``gone``: what the arm's trials of before
     say, whose rows are gone; with it the text counts in any case.
     """
     from scipy import sparse
@@ -137,7 +139,9 @@ def weigh_arm(  # noqa: PLR0913  # what an arm's fit rests on
     rows = sparse.vstack([rows if is_read else sparse.csr_array(rows.shape), sparse.csr_array((1, rows.shape[1]))])
     rows, row_weights = rows.tocsr(), np.append(weights, held)
     rewards = np.append(material.trials.rewards[own], mean)
-    found, intercept = fit_logistic(rows, rewards, row_weights, penalty, gone.pull if gone else None)
+    found, intercept = fit_logistic(
+        rows, rewards, row_weights, penalty, gone.pull if gone else None, shared if is_read else None
+    )
     chances = sigmoid(rows @ found + intercept)
     bends = rows[:, :terms].power(2).T @ (row_weights * chances * (1.0 - chances))
     if gone:

@@ -1,6 +1,6 @@
 """Logistic regression with rewards between 0 and 1 as targets, by a truncated Newton method that is the same at every run.
 
-scikit-learn's takes classes only, so that a graded reward would be two rows, and knows no prior but zero.
+scikit-learn's takes classes only, so that a graded reward would be two rows, and knows no prior mean but zero.
 """
 
 from collections.abc import Callable
@@ -32,11 +32,15 @@ class Pull:
     centre: NDArray[np.float64]
     slope: NDArray[np.float64]
     diagonal: NDArray[np.float64]
-    factor: NDArray[np.float32]
+    factor: NDArray[np.floating]
 
     def bend(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return H @ ``step``."""
         return np.asarray(self.diagonal * step + self.factor.T @ (self.factor @ step))
+
+    def in_double(self) -> "Pull":
+        """Return it with a factor that is converted once, not at every product."""
+        return replace(self, factor=self.factor.astype(np.float64))
 
     def bends(self) -> NDArray[np.float64]:
         """Return the diagonal of H."""
@@ -49,23 +53,24 @@ def no_pull(count: int) -> Pull:
     return Pull(none, none, none, np.zeros((0, count + 1), dtype=np.float32))
 
 
-def fit_logistic(
+def fit_logistic(  # noqa: PLR0913, PLR0917  # the rows, and what else is known of the coefficients
     features: "csr_array",
     targets: NDArray[np.float64],
     weights: NDArray[np.float64],
     penalty: float,
     pull: Pull | None = None,
+    centre: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     """Return coefficients (features,) and intercept of least loss.
 
-    The loss is the weighted cross-entropy plus ``penalty`` / 2 times the squared coefficients; the intercept is free. It is
-    scikit-learn's with ``C = 1 / penalty``, where ``targets`` in [0, 1] are the shares of the class 1 (Nocedal and Wright,
-    "Numerical Optimization", 7.1: Newton steps by conjugate gradients, halved until the loss falls). ``pull`` is added to it.
+    The loss is the weighted cross-entropy, plus ``penalty`` / 2 times the squared distance of the coefficients from ``centre`` (None:
+    0), plus ``pull``; the intercept is free. From 0 it is scikit-learn's with ``C = 1 / penalty``, ``targets`` in [0, 1] being shares
+    of the class 1 (Nocedal and Wright, "Numerical Optimization", 7.1: Newton steps by conjugate gradients).
     """
     transposed, squared = features.T.tocsr(), features.multiply(features).T.tocsr()
-    gone = pull or no_pull(features.shape[1])
-    gone = replace(gone, factor=gone.factor.astype(np.float64))  # once, not at every product
-    point = gone.centre
+    gone = (pull or no_pull(features.shape[1])).in_double()
+    middle = np.zeros(features.shape[1] + 1) if centre is None else np.append(centre, 0.0)
+    point = gone.centre if pull else middle
     ridge = np.append(np.full(features.shape[1], penalty), 0.0)
 
     def scores_at(where: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -74,15 +79,19 @@ def fit_logistic(
     def loss_at(where: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
         entropy = np.logaddexp(0.0, scores) - targets * scores
         away = where - gone.centre
-        return float(weights @ entropy + 0.5 * (ridge * where) @ where + (gone.slope + 0.5 * gone.bend(away)) @ away)
+        return float(
+            weights @ entropy
+            + 0.5 * (ridge * (where - middle)) @ (where - middle)
+            + (gone.slope + 0.5 * gone.bend(away)) @ away
+        )
 
     scores, gone_bends = scores_at(point), gone.bends()
     loss = loss_at(point, scores)
     for _ in range(_STEPS):
         chances = sigmoid(scores)
         errors = weights * (chances - targets)
-        gradient = np.append(transposed @ errors, errors.sum()) + ridge * point
-        gradient += gone.slope + gone.bend(point - gone.centre)
+        gradient = np.append(transposed @ errors, errors.sum()) + gone.slope + gone.bend(point - gone.centre)
+        gradient += ridge * (point - middle)
         size = float(np.abs(gradient).max())
         if size <= _GRADIENT:
             break
@@ -93,8 +102,7 @@ def fit_logistic(
             bent = bends * scores_at(step)
             return np.append(transposed @ bent, bent.sum()) + ridge * step + gone.bend(step)
 
-        step = _solve(bend, -gradient, diagonal, min(0.1, size))
-        rate = 1.0
+        step, rate = _solve(bend, -gradient, diagonal, min(0.1, size)), 1.0
         while rate > 1e-6:
             scores = scores_at(point + rate * step)
             found = loss_at(point + rate * step, scores)

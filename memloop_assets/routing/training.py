@@ -18,6 +18,7 @@ from memloop_assets.featuriser import Featuriser, measure_text, read_terms, smoo
 from memloop_assets.routing.choosing import ChoiceRule
 from memloop_assets.routing.fitting import (
     Gone,
+    Material,
     calibrate_arms,
     common_domains,
     grow_forest,
@@ -30,6 +31,7 @@ from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.linear import Linear
 from memloop_assets.routing.prior import Prior
 from memloop_assets.routing.router import Router
+from memloop_assets.routing.sharing import find_shared
 from memloop_assets.routing.task_memory import TaskMemory, gather_memory
 from memloop_assets.routing.trials import Trials, best_arm, mean_rewards, price_arms, read_trials, time_arms
 
@@ -40,7 +42,7 @@ _CALIBRATION_SHARE = 0.1
 class TrainingSettings:
     """What shapes a router besides its rows. Whatever is random in the fit has a fixed seed.
 
-    penalty: on the squared weights of each arm's logistic regression.
+    penalty: on the squared distance of each arm's logistic weights from what it shares with the others (0 where nothing).
     max_terms: the most words and word pairs kept, those in the most tasks first.
     min_task_count: distinct tasks in which a term or a domain must occur (fewer where there are fewer tasks).
     shrinkage_rows: an arm counts as if so many more rows had earned the mean of all arms; its own count as their
@@ -247,6 +249,7 @@ def _fit_arms(  # noqa: PLR0913  # all that a fit rests on
     is_set_aside = (trials.task_shares(seed) >= 1.0 - _CALIBRATION_SHARE) & is_calibrated
     rows = np.flatnonzero(~is_set_aside)
     mean = held_mean(trials, rows)
+    shared = _share(material, rows, settings)
     found = [
         weigh_arm(
             material,
@@ -255,6 +258,7 @@ def _fit_arms(  # noqa: PLR0913  # all that a fit rests on
             penalty=settings.penalty,
             shrinkage_rows=settings.shrinkage_rows,
             min_rows=settings.min_arm_rows,
+            shared=shared.get(arm),
             gone=gone.get(arm),
         )
         for arm in arms
@@ -268,6 +272,13 @@ def _fit_arms(  # noqa: PLR0913  # all that a fit rests on
         material, np.flatnonzero(is_set_aside), arms, linear, forest, forest_share=forest_share
     )
     return _Fitted(linear, variances, forest, slopes, shifts, forest_share)
+
+
+def _share(material: Material, rows: NDArray[np.intp], settings: TrainingSettings) -> dict[str, NDArray[np.float64]]:
+    """Return what the arms share; nothing where a prior keeps what rows taught, which is each arm's own."""
+    if settings.prior_rank:
+        return {}
+    return find_shared(material, rows, penalty=settings.penalty, min_rows=settings.min_arm_rows)
 
 
 def _count_rows(trials: Trials, arms: tuple[str, ...]) -> tuple[int, ...]:

@@ -16,7 +16,10 @@ from memloop_assets.routing.prior import Leaving, Prior, absorb
 from memloop_assets.routing.prior_files import erase_prior, find_priors, load_prior, save_prior
 from memloop_assets.routing.router import Router
 from memloop_assets.routing.training import fit_router
-from memloop_tests.routing.test_training import COSTS, PLAIN, sample, table
+from memloop_tests.routing.test_training import COSTS, sample, table
+from memloop_tests.routing.test_training import PLAIN as WITHOUT_PRIOR
+
+PLAIN = replace(WITHOUT_PRIOR, prior_rank=1)
 
 SUBJECTS = ("tax refund late", "prime proof lemma", "rust borrow error", "poem about rain")
 GOOD = {"large": (0.9, 0.8, 0.7, 0.3), "small": (0.8, 0.2, 0.4, 0.9)}
