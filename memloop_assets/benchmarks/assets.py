@@ -91,7 +91,6 @@ def benchmark_results(context: dg.AssetExecutionContext, home: MemloopHome) -> d
             "challenger_cost_usd": by_name[CHALLENGER].mean_cost_usd,
             "best_single_arm_reward": by_name["best-single-arm"].mean_reward,
             "shuffled_control_reward": by_name[SHUFFLED].mean_reward,
-            "aa_twin_reward": by_name[TWIN].mean_reward,
             "oracle_reward": by_name["oracle"].mean_reward,
         }
         return Built(

@@ -44,14 +44,19 @@ def controls_section(report: Mapping[str, Any]) -> str:
     rows = []
     for name, (title, what, should) in _TOLD.items():
         found = findings.get(name)
-        if found is None:
-            is_off = name in policy["vetoes_off"]
-            said = "switched off (`vetoes_off`)" if is_off else "**missing**: decide the week again"
-        else:
-            said = f"{_mark(found, report['comparison'])}{found['sentence']}"
+        said = _absence(name, report) if found is None else f"{_mark(found, report['comparison'])}{found['sentence']}"
         rows.append(f"| {title} | {what} | {should.format(one_in=one_in)} | {said} |")
     head = "| control | what it is | should say | said |\n|---|---|---|---|"
     return "\n".join(["## Controls", "", _LEAD, "", head, *rows])
+
+
+def _absence(name: str, report: Mapping[str, Any]) -> str:
+    """Return why a control stands without an answer."""
+    if name in report["policy"]["vetoes_off"]:
+        return "switched off (`vetoes_off`)"
+    if "veto_count" not in report["comparison"]:
+        return "not asked: there was too little to compare"
+    return "**missing**: decide the week again"
 
 
 def _mark(found: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:

@@ -179,11 +179,12 @@ class PromotionPolicy:
         shortage = self._shortage(pairs)
         if shortage:
             return PromotionDecision("hold", shortage, metrics)
-        if not metrics["changed_choice_count"]:
-            reason = f"The challenger makes the same choices as the champion on all {pairs.count:,} tasks."
-            return PromotionDecision("reject", (reason,), metrics)
         vetoes = find_vetoes(baseline, challenger, rivals, self._veto_rules(reference_cost_usd)) if rivals else ()
-        decision = self._weigh(pairs, reference_cost_usd, metrics, look)
+        if metrics["changed_choice_count"]:
+            decision = self._weigh(pairs, reference_cost_usd, metrics, look)
+        else:
+            reason = f"The challenger makes the same choices as the champion on all {pairs.count:,} tasks."
+            decision = PromotionDecision("reject", (reason,), metrics)
         raised = [finding for finding in vetoes if finding.is_against]
         counts = {"look": look, "veto_count": len(raised)}
         if decision.accepted and raised:

@@ -172,21 +172,19 @@ def test_m04_the_three_cases_hold_beside_rivals_and_controls() -> None:
 
 
 def test_m04_every_cycle_of_the_loop_is_judged_by_the_full_gate(tmp_path: Path) -> None:
-    home, compared = finished_home(tmp_path / "home"), 0
+    home = finished_home(tmp_path / "home")
+    wanted = {*VETOES, AA_TWIN, NO_OP} - {"stratum"}  # no domain of this small benchmark has 50 tasks
     for week in WEEKS:
         row = decision_of(home, week)
-        findings = json.loads(row["findings_json"])
-        names, metrics = {one["name"].split()[0] for one in findings}, json.loads(row["metrics_json"])
-        is_alike = metrics["changed_choice_count"] == 0
-        wanted = {AA_TWIN, NO_OP} if is_alike else {*VETOES, AA_TWIN, NO_OP} - {"stratum"}
-        assert names >= wanted, (
-            "no domain of this small benchmark has 50 tasks; a challenger of equal choices meets no rival"
-        )
-        compared += not is_alike
+        findings, metrics = json.loads(row["findings_json"]), json.loads(row["metrics_json"])
+        names = {one["name"].split()[0] for one in findings}
+        is_alike = (
+            metrics["changed_choice_count"] == 0
+        )  # as the built-in champion, which takes one arm: chance is not asked
+        assert names >= (wanted - {"chance"} if is_alike else wanted)
         raised = sum(one["is_against"] for one in findings)
-        assert is_alike or metrics["veto_count"] == raised
+        assert metrics["veto_count"] == raised
         assert row["outcome"] != "promote" or not raised
-    assert compared >= 3
 
 
 def test_m05_a_report_holds_every_test_and_control_that_the_decision_rests_on(tmp_path: Path) -> None:

@@ -160,3 +160,11 @@ def test_a_report_shows_all_three_controls_and_names_the_one_that_is_missing() -
 def test_a_week_that_compared_nothing_says_that_no_control_was_run() -> None:
     held = decide_week(evidence(is_closed=False), PromotionPolicy(), Compared(None, None))
     assert "No control was run: no challenger was compared" in page_of(held)
+
+
+def test_where_there_was_too_little_to_compare_the_shuffled_control_was_not_asked() -> None:
+    champion = replace(CHAMPION, rewards=np.where(np.arange(TASKS) < TASKS // 10, math.nan, CHAMPION.rewards))
+    decision = decide(Controls(CHALLENGER, champion), champion=champion)
+    assert decision.outcome == "hold"
+    assert "| not asked: there was too little to compare |" in page_of(decision)
+    assert "**missing**" not in page_of(decision)
