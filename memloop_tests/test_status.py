@@ -100,11 +100,11 @@ def test_a_week_that_would_be_decided_otherwise_shows_the_standing_decision_and_
     home = finished_home(tmp_path / "home")
     (row,) = home.store.read("promotion_decision", LAST_RUN).to_pylist()
     (standing,) = (of for of in home.ledger.rows() if of.week == str(LAST_RUN))
-    assert standing.action == "reject"
+    assert standing.action != "promote"
     now = {**row, "outcome": "promote", "champion_after": "c2", "utility_delta": 0.25, "utility_delta_lower": 0.125}
     home.store.publish(PROMOTION_DECISION, LAST_RUN, PROMOTION_DECISION.table([now]), Provenance())
     stands, would = decision_line(home, LAST_RUN).splitlines()
-    assert stands.startswith(f"{LAST_RUN}  reject ")
+    assert stands.startswith(f"{LAST_RUN}  {standing.action:<7}  ")
     assert standing.to_version in stands
     assert f"{row['utility_delta']:+.4f} [" in stands
     assert would.split()[:6] == ["would", "now", "promote", "+0.2500", "[+0.1250]", "c2"]
