@@ -14,6 +14,7 @@ from memloop_assets.benchmarks.suite import save_suite
 from memloop_assets.dagster_process import run_backfill
 from memloop_assets.errors import BadInput
 from memloop_assets.home import Home, open_home_now
+from memloop_assets.promotion.policy import PromotionPolicy
 from memloop_assets.routing.checkpoint import load_checkpoint
 from memloop_assets.routing.versions import BUILT_IN
 from memloop_assets.settings import Settings
@@ -104,8 +105,13 @@ def _print_story(home: Home, world: World) -> None:
         )
     oracle = oracle_performance(world, week)
     kept, cost = truth.reward / best.reward, truth.cost_usd / best.cost_usd
+    weight = PromotionPolicy().cost_weight
+    gained, most = (
+        one.reward - best.reward - weight * (one.cost_usd - best.cost_usd) / best.cost_usd for one in (truth, oracle)
+    )
     print(
-        f"last champion: {kept:.1%} of the best single arm's true reward at {cost:.1%} of its cost (oracle {oracle.reward:.3f})"
+        f"last champion: {kept:.1%} of the best single arm's true reward at {cost:.1%} of its cost (oracle {oracle.reward:.3f}); "
+        f"{gained / most:.0%} of the oracle's gain net of cost"
     )
 
 

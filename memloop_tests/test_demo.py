@@ -32,6 +32,7 @@ def test_a_small_demo_decides_its_weeks_tells_the_truth_beside_them_and_touches_
     assert [line[:2] for line in decided] == [["2026-W02", decided[0][1]], ["2026-W03", decided[1][1]]]
     assert {line[1] for line in decided} <= {"promote", "reject", "hold", "skip", "error"}
     assert "of the best single arm's true reward" in said.out
+    assert "% of the oracle's gain net of cost" in said.out
     assert "memloop --home data/demo ui" in said.out
     assert "rm -r data/demo" in said.out
     assert said.err == ""
