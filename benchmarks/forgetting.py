@@ -19,7 +19,7 @@ over seeds: of deals and drawn arms.
 
 Not measured: tasks other than multiple choice, subjects that come back, the gate.
 
-    python benchmarks/forgetting.py [--seeds 5] [--named] [--data PATH]
+    python benchmarks/forgetting.py [--seeds 5] [--named] [--ways WAY ...] [--data PATH]
 """
 
 import argparse
@@ -104,6 +104,7 @@ def predict_by_week(found: Outcomes, weeks: Weeks, way: Way) -> NDArray[np.float
     held = np.flatnonzero(weeks.is_held)
     table = np.full((WEEKS, len(weeks.week), len(found.arms)), np.nan)
     texts, domains = [found.prompts[place] for place in held], [found.domains[place] for place in held]
+    settings = DEFAULTS if way.rank is None else replace(DEFAULTS, prior_rank=max(1, way.rank))
     router: Router | None = None
     prior: Prior | None = None
     for week in range(WEEKS):
@@ -112,7 +113,7 @@ def predict_by_week(found: Outcomes, weeks: Weeks, way: Way) -> NDArray[np.float
             leaving = Leaving(_samples(found, weeks, gone, gone), (str(gone),), "")
             prior = absorb(prior, router, leaving, rank=way.rank, propensity_floor=DEFAULTS.propensity_floor)
         kept = prior.faded(way.strength) if prior else None
-        router = fit_router(_samples(found, weeks, gone + 1, week), {}, prior=kept)
+        router = fit_router(_samples(found, weeks, gone + 1, week), {}, settings, prior=kept)
         table[week, held] = router.predict_reward_table(texts, domains)
     return table
 
@@ -140,10 +141,10 @@ def measure(found: Outcomes, weeks: Weeks, table: NDArray[np.float64], first: ND
     return np.stack([forgotten, gained, score(found, everyone, table[-1, everyone])])
 
 
-def run_seed(found: Outcomes, subjects: Sequence[str], seed: int) -> dict[str, NDArray]:
+def run_seed(found: Outcomes, subjects: Sequence[str], seed: int, ways: Sequence[str]) -> dict[str, NDArray]:
     """Return what ``measure`` says of each way of keeping, for one deal."""
     weeks = deal_weeks(found.keys, subjects, seed)
-    tables = {name: predict_by_week(found, weeks, way) for name, way in WAYS.items()}
+    tables = {name: predict_by_week(found, weeks, WAYS[name]) for name in ways}
     first = tables["newest alone"][0]
     tables[FROZEN] = np.broadcast_to(first, (WEEKS, *first.shape))
     return {name: measure(found, weeks, table, first) for name, table in tables.items()}
@@ -154,7 +155,7 @@ def show(results: Sequence[dict[str, NDArray]]) -> None:
     for number, kind in enumerate(("APGR", "Brier score")):
         print(f"  {kind}")
         full = np.array([one["refit on all"][1, number] for one in results])
-        for name in (*WAYS, FROZEN):
+        for name in results[0]:
             forgotten, gained, last = np.array([one[name][:, number] for one in results]).T
             share = float(gained.mean() / full.mean())
             told = "; ".join(
@@ -178,6 +179,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA / "routellm-mmlu" / "outcomes.parquet")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--named", action="store_true", help="the subject is logged as the domain")
+    parser.add_argument(
+        "--ways", nargs="+", choices=WAYS, default=list(WAYS), help="beside refit on all, newest alone, frozen"
+    )
     asked = parser.parse_args()
     if not asked.data.is_file():
         sys.exit(f"forgetting: {asked.data} is absent. Fix: give RouteLLM's MMLU outcomes with --data PATH")
@@ -187,9 +191,10 @@ def main() -> None:
         found = replace(found, domains=[None] * len(found.prompts))
     known = "named" if asked.named else "not named"
     print(f"{len(found.prompts):,} questions, {WEEKS} weeks, {asked.seeds} seeds, subject {known}", flush=True)
+    ways = [name for name in WAYS if name in {"refit on all", "newest alone", *asked.ways}]
     results = []
     for seed in range(asked.seeds):
-        results.append(run_seed(found, subjects, seed))
+        results.append(run_seed(found, subjects, seed, ways))
         print(f"seed {seed} is done", file=sys.stderr, flush=True)
     show(results)
 
