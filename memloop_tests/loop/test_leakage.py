@@ -60,7 +60,7 @@ def test_holdout_tasks_in_the_logs_are_dropped_and_counted_and_teach_nowhere(tmp
     home = finished_home(tmp_path / "home")
     holdout = holdout_keys(home)
     planted = [sum(key in holdout for key in keys_of(home, "trajectories", week)) for week in WEEKS]
-    assert min(planted) > 0
+    assert sum(map(bool, planted)) >= 3, "the world of these tests asks holdout tasks in too few weeks"
     for table in FREE_OF_HOLDOUT:
         for week in WEEKS:
             assert not holdout.intersection(keys_of(home, table, week))
