@@ -2,9 +2,11 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memloop_assets.benchmarks import weekly
 from memloop_assets.benchmarks.evaluation import PolicyScores
 from memloop_assets.benchmarks.suite import default_suite, load_suite, save_suite
 from memloop_assets.benchmarks.weekly import (
@@ -19,8 +21,8 @@ from memloop_assets.benchmarks.weekly import (
 from memloop_assets.datasets.snapshot import read_samples
 from memloop_assets.errors import BadInput
 from memloop_assets.routing.checkpoint import load_checkpoint
-from memloop_assets.routing.router import single_arm_router
-from memloop_assets.routing.training import TrainingSettings
+from memloop_assets.routing.router import Router, single_arm_router
+from memloop_assets.routing.training import TrainingSettings, fit_router
 from memloop_tests.scenario import LAST_RUN, finished_home
 
 
@@ -65,6 +67,24 @@ def test_challenger_and_baselines_are_scored_on_the_same_holdout_tasks(tmp_path:
     by_name = {one.policy: one for one in scores}
     assert set(by_name["cheapest-arm"].arms) == {"lookup-tool"}
     assert max(one.mean_reward for one in scores) == by_name["oracle"].mean_reward
+
+
+def test_every_router_meets_a_twin_of_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = finished_home(tmp_path / "home")
+    suite, samples = load_suite(home.places.benchmark_suite), read_samples(home.store, LAST_RUN)
+    seeds = []
+
+    def noting_the_seed(router: Router, *_: Any, seed: int) -> Router:
+        seeds.append(seed)
+        return router
+
+    monkeypatch.setattr(weekly, "fit_twin", noting_the_seed)
+    settings = (TrainingSettings(), TrainingSettings(delta=0.03))
+    routers = [fit_router(samples, home.arm_prices, one) for one in settings]
+    for router in (*routers, routers[0]):
+        score_week(suite, router, samples, home.arm_prices, settings[0])
+    assert seeds[0] == seeds[2] != seeds[1]
+    assert 0 not in seeds, "the challenger's"
 
 
 def test_points_carry_intervals_and_leave_out_what_has_no_cost(tmp_path: Path) -> None:
