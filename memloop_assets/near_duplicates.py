@@ -54,7 +54,7 @@ class NearDuplicateIndex:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         """Hold the texts, numbered from 0 in their order."""
-        self._shingles: list[NDArray[np.uint32]] = []
+        self._sketches: list[Sketch] = []
         self._signatures = np.zeros((64, _BANDS * _ROWS), dtype=np.uint32)
         self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(_BANDS)]
         self._sizes: dict[str, set[int]] = {}
@@ -89,15 +89,19 @@ class NearDuplicateIndex:
     def add(self, sketch: Sketch) -> None:
         """Hold one more text, known by its sketch."""
         self._sizes.setdefault(sketch.numbers, set()).add(_size_class(sketch.shingles))
-        number = len(self._shingles)
+        number = len(self._sketches)
         if number == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.zeros_like(self._signatures)])
         self._signatures[number] = sketch.signature
-        self._shingles.append(sketch.shingles)
+        self._sketches.append(sketch)
         for band, key in zip(self._bands, sketch.band_keys(), strict=True):
             bucket = band.setdefault(key, [])
             if len(bucket) < _BUCKET:
                 bucket.append(number)
+
+    def __getitem__(self, number: int) -> Sketch:
+        """Return the sketch of a text by its number."""
+        return self._sketches[number]
 
     def _find(self, sketch: Sketch) -> tuple[int | None, float]:
         found: set[int] = set()
@@ -108,7 +112,7 @@ class NearDuplicateIndex:
         proposed = np.array(sorted(found), dtype=np.int64)
         estimates = np.mean(self._signatures[proposed] == sketch.signature, axis=1)
         likely = proposed[estimates >= SIMILARITY - _ESTIMATE_SLACK].tolist()
-        similarities = ((number, _jaccard(self._shingles[number], sketch.shingles)) for number in likely)
+        similarities = ((number, _jaccard(self._sketches[number].shingles, sketch.shingles)) for number in likely)
         return next((one for one in similarities if one[1] >= SIMILARITY), (None, 0.0))
 
 

@@ -18,8 +18,8 @@ def fit_shuffled_control(router: Router, samples: pa.Table, settings: TrainingSe
     """Return what the recipe makes of the samples with their rewards permuted over all rows, across arms too, without a prior.
 
     ``router`` is the one fitted on the samples. Nothing is left to learn from the text or the arm, everything else (arms, prices, rows,
-    weights, the arm to fall back to) is as that one has it. The same rows in any order and the same seed give the same bytes. Raises
-    BadInput as ``refit_router`` does.
+    weights, calibration, the arm to fall back to) is as that one has it. The same rows in any order and the same seed give the same
+    bytes. Raises BadInput as ``refit_router`` does.
     """
     rows = samples.sort_by([("example_id", "ascending")])
     order = np.random.default_rng(seed).permutation(rows.num_rows)
@@ -33,6 +33,7 @@ def fit_twin(
 ) -> Router:
     """Return the A/A twin of the router fitted on these samples and this prior: the same recipe on the same rows, with another seed.
 
-    What differs between the two is luck. Raises BadInput as ``refit_router`` does.
+    What differs between the two is luck; their calibration, two numbers that all arms share, is the same. Raises BadInput as
+    ``refit_router`` does.
     """
     return refit_router(router, samples, settings, prior, seed=seed)

@@ -1,4 +1,4 @@
-"""What is learned of each arm: a logistic regression, a column of the shared trees, a calibration.
+"""What is learned of each arm: a logistic regression, a column of the shared trees.
 
 Here belongs the fit over frozen features, arm by arm, so that an arm can join a router without touching the others. Not here: the
 settings and the order of a whole fit (``training.py``), the solver (``logistic.py``), the trees (``growing.py``).
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloop_assets.featuriser import HAND_NAMES, Features, Featuriser
-from memloop_assets.routing.calibration import fit_calibration
 from memloop_assets.routing.forest import Forest
 from memloop_assets.routing.growing import fill_leaves, find_directions, grow_trees
 from memloop_assets.routing.linear import Linear, sigmoid
@@ -161,9 +160,11 @@ def tally_domains(material: Material, own: NDArray[np.intp]) -> NDArray[np.float
     trials = material.trials
     weights = trials.weights[own]
     places = {name: place for place, name in enumerate(material.domains)}
-    of_row = np.array([places.get(trials.domains[row] or "", len(places)) for row in own], dtype=np.intp)
+    known = (trials.domains[row] for row in own)
+    of_row = [len(places) if domain is None else places.get(domain, len(places)) for domain in known]
     columns = (weights, weights * weights, weights * trials.rewards[own])
-    return np.stack([np.bincount(of_row, values, len(places) + 1).astype(np.float64) for values in columns])
+    numbers = np.array(of_row, dtype=np.intp)
+    return np.stack([np.bincount(numbers, values, len(places) + 1).astype(np.float64) for values in columns])
 
 
 def _domain_means(sums: NDArray[np.float64], mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -202,8 +203,19 @@ def held_mean(trials: Trials, rows: NDArray[np.intp]) -> float:
     return min(max(float(np.average(trials.rewards[rows], weights=trials.weights[rows])), edge), 1.0 - edge)
 
 
-def grow_forest(
-    material: Material, rows: NDArray[np.intp], arms: tuple[str, ...], linear: Linear, seed: int = 0
+def main_directions(material: Material, seed: int = 0) -> NDArray[np.float32]:
+    """Return the directions of all texts' words that trees look at, (terms, directions); no outcome bears on them."""
+    return find_directions(material.matrix[:, : material.term_count], seed)
+
+
+def grow_forest(  # noqa: PLR0913  # all that trees rest on
+    material: Material,
+    rows: NDArray[np.intp],
+    arms: tuple[str, ...],
+    linear: Linear,
+    directions: NDArray[np.float32],
+    *,
+    seed: int = 0,
 ) -> Forest:
     """Return trees over the texts of these trials. Where a text was not tried with an arm, the linear half stands in.
 
@@ -216,7 +228,6 @@ def grow_forest(
     known = expected + np.divide(surprise, tried, out=np.zeros_like(expected), where=tried > 0.0)
     at = np.searchsorted(places, material.text_places[rows])
     weights = np.bincount(at, material.trials.plain_weights[rows], len(places)).astype(np.float64)
-    directions = find_directions(material.matrix[places][:, : material.term_count], seed)
     forest = grow_trees(directions, texts, known, weights, seed)
     return replace(forest, leaf_values=fill_leaves(forest, texts, expected, surprise, tried))
 
@@ -231,7 +242,7 @@ def arm_leaves(
     return fill_leaves(forest, material.texts, chances[:, np.newaxis], surprise, tried)
 
 
-def calibrate_arms(  # noqa: PLR0913  # the parts of a prediction, and the trials that judge it
+def predict_trials(  # noqa: PLR0913  # the parts of a prediction, and the trials that are asked
     material: Material,
     rows: NDArray[np.intp],
     arms: tuple[str, ...],
@@ -239,20 +250,17 @@ def calibrate_arms(  # noqa: PLR0913  # the parts of a prediction, and the trial
     forest: Forest | None,
     *,
     forest_share: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return slopes and shifts per arm, fitted on these trials, which nothing else may have seen."""
-    slopes, shifts = np.ones(len(arms)), np.zeros(len(arms))
+) -> NDArray[np.float64]:
+    """Return what is predicted of each of these trials' own arm, uncalibrated, (rows,)."""
     trials = material.trials
-    for place, arm in enumerate(arms):
-        own = rows[trials.arms[rows] == arm]
-        texts = [material.texts[text] for text in material.text_places[own]]
-        domains = [trials.domains[row] for row in own]
-        chances = linear.chance_table(texts, domains)
-        if forest is not None:
-            chances = blend_halves(chances, forest.value_table(texts), forest_share)
-        predicted = linear.settle_table(chances, domains)[:, place]
-        slopes[place], shifts[place] = fit_calibration(predicted, trials.rewards[own], trials.weights[own])
-    return slopes, shifts
+    asked = [(int(material.text_places[row]), trials.domains[row]) for row in rows]
+    numbers = {one: number for number, one in enumerate(dict.fromkeys(asked))}
+    texts, domains = [material.texts[place] for place, _ in numbers], [domain for _, domain in numbers]
+    chances = linear.chance_table(texts, domains)
+    if forest is not None:
+        chances = blend_halves(chances, forest.value_table(texts), forest_share)
+    columns = np.searchsorted(np.array(arms), trials.arms[rows])
+    return linear.settle_table(chances, domains)[[numbers[one] for one in asked], columns]
 
 
 def _tally(

@@ -23,8 +23,8 @@ def add_arm(
 ) -> Router:
     """Return the router with one more arm, fitted on that arm's rows of ``router_samples`` over the router's own words and trees.
 
-    Without a price, the arm's logged costs give it. The arm is held at what the router predicts for the others on its tasks, is
-    not calibrated, and what is remembered of tasks stays that of the others until the next fit. Raises BadInput for an arm that
+    Without a price, the arm's logged costs give it. The arm is held at what the router predicts for the others on its tasks,
+    is calibrated as they are, and what is remembered of tasks stays that of the others until the next fit. Raises BadInput for an arm that
     the router has already, and like ``fit_router``.
     """
     if arm in router.arms:
@@ -33,7 +33,8 @@ def add_arm(
     costs = price_arms((arm,), trials, {} if price_usd is None else {arm: price_usd})
     material = prepare_material(trials, router.featuriser, router.linear.domains)
     own = np.arange(len(trials.texts))
-    others = float(router.predict_reward_table(sorted(set(trials.texts))).mean())
+    bare = replace(router, slopes=np.ones(len(router.arms)), shifts=np.zeros(len(router.arms)), memory=None)
+    others = float(bare.predict_reward_table(sorted(set(trials.texts))).mean())
     learned = weigh_arm(
         material,
         own,
@@ -66,8 +67,8 @@ def add_arm(
         latencies_ms=join(router.latencies_ms, np.array(time_arms((arm,), trials).get(arm, np.nan))),
         linear=_join_linear(router.linear, alone, place),
         forest=forest,
-        slopes=join(router.slopes, np.array(1.0)),
-        shifts=join(router.shifts, np.array(0.0)),
+        slopes=join(router.slopes, router.slopes.mean()),
+        shifts=join(router.shifts, router.shifts.mean()),
         term_variances=join(router.term_variances, variances[:, 0]),
         row_counts=(*router.row_counts[:place], len(own), *router.row_counts[place:]),
         memory=memory,

@@ -35,8 +35,8 @@ class Router:
     """Rewards per arm over frozen features, with a choice rule.
 
     The prediction is that of ``linear`` and, where there is one, ``forest``, which has the share ``forest_share`` of it (a half
-    where it has seen all trials that ``linear`` knows of), moved towards what the arm earned in a known domain and calibrated per
-    arm: the logit times ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call, ``latencies_ms`` (NaN where unknown),
+    where it has seen all trials that ``linear`` knows of), moved towards what the arm earned in a known domain and calibrated:
+    the logit times ``slopes`` plus ``shifts``. Shapes: ``costs_usd`` per call, ``latencies_ms`` (NaN where unknown),
     ``slopes`` and ``shifts`` (arms,); ``term_variances`` (terms, arms), how unsure the linear weights are, and
     ``prior_variance``, how unsure the weight of a word is that was never seen. ``memory`` then moves the prediction of a task
     that was tried before. ``row_counts`` tells how many training rows each arm had.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from memloop_assets.routing.calibration import fit_slope
 from memloop_assets.routing.fitting import Material, arm_rows
 from memloop_assets.routing.logistic import fit_logistic
 
@@ -53,15 +54,10 @@ def measure_share(material: Material, own: NDArray[np.intp], others: NDArray[np.
     It is the slope of a logistic regression on their score, held at 1 as by ``_SHARED_TRIALS`` trials: arms that are good at
     different things share nothing.
     """
-    from scipy import sparse
-
     trials = material.trials
     scores = arm_rows(material, own) @ others
-    scores = scores - scores.mean()
-    hold = 0.25 * _SHARED_TRIALS * float(scores @ scores) / len(own) + 1e-9
-    column = sparse.csr_array(scores[:, np.newaxis])
-    found, _ = fit_logistic(column, trials.rewards[own], trials.weights[own], hold, centre=np.ones(1))
-    return min(max(float(found[0]), 0.0), 1.0)
+    slope, _ = fit_slope(scores - scores.mean(), trials.rewards[own], trials.weights[own], _SHARED_TRIALS)
+    return min(max(slope, 0.0), 1.0)
 
 
 def _unknown_share(tasks: NDArray[np.intp], arms: NDArray[np.intp]) -> float:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloop_assets.errors import BadInput
-from memloop_assets.near_duplicates import NearDuplicateIndex, Sketch, sketch_text
+from memloop_assets.near_duplicates import NearDuplicateIndex, Sketch
 from memloop_assets.tasks import task_key
 
-_LEAST_TRIALS = 2.0
+_LEAST_TRIALS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +90,9 @@ class TaskMemory:
         return index
 
 
-def gather_memory(
+def gather_memory(  # noqa: PLR0913  # tasks, what is known of them, and how much of it is kept
     tasks: Sequence[tuple[str, str]],
+    tries: NDArray[np.int64],
     trial_counts: NDArray[np.float64],
     reward_sums: NDArray[np.float64],
     *,
@@ -100,12 +101,13 @@ def gather_memory(
 ) -> TaskMemory | None:
     """Return what to remember of some tasks, None where none was tried twice.
 
-    ``tasks`` are (key, text), each key once, in an order of their own; the other two are (tasks, arms). A task that nearly
+    ``tasks`` are (key, text), each key once, in an order of their own; ``tries`` (tasks,) says how often each was tried,
+    ``trial_counts`` (tasks, arms) what these trials weigh, ``reward_sums`` what they earned. A task that nearly
     repeats an earlier one is one task with it; of those tried at least twice, the ``most_tasks`` most often tried are kept.
     A text without a letter or digit is not remembered: there is nothing to tell it from others by.
     """
     told = [place for place, (_, text) in enumerate(tasks) if _has_words(text)]
-    tasks, trial_counts, reward_sums = [tasks[place] for place in told], trial_counts[told], reward_sums[told]
+    tasks = [tasks[place] for place in told]
     index = NearDuplicateIndex()
     firsts: list[int] = []
     owner = np.empty(len(tasks), dtype=np.intp)
@@ -115,13 +117,14 @@ def gather_memory(
             firsts.append(place)
         owner[place] = len(firsts) - 1 if found is None else found
     counts, sums = np.zeros((2, len(firsts), trial_counts.shape[1]))
-    np.add.at(counts, owner, trial_counts)
-    np.add.at(sums, owner, reward_sums)
-    order = np.argsort(-counts.sum(axis=1), kind="stable")[:most_tasks]
-    kept = order[counts[order].sum(axis=1) >= _LEAST_TRIALS]
+    np.add.at(counts, owner, trial_counts[told])
+    np.add.at(sums, owner, reward_sums[told])
+    tried = np.bincount(owner, tries[told], len(firsts))
+    again = np.flatnonzero(tried >= _LEAST_TRIALS)
+    kept = again[np.argsort(-counts[again].sum(axis=1), kind="stable")[:most_tasks]]
     if not kept.size:
         return None
-    sketches = [sketch_text(tasks[firsts[place]][1]) for place in kept]
+    sketches = [index[place] for place in kept]
     return TaskMemory(
         keys=tuple(tasks[firsts[place]][0] for place in kept),
         numbers=tuple(one.numbers for one in sketches),

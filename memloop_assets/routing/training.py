@@ -6,7 +6,7 @@ serves (``router.py``), whether it is good (the gate).
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from memloop_assets.errors import BadInput, BadSettings
 from memloop_assets.featuriser import Featuriser, measure_text, read_terms, smooth_idf
+from memloop_assets.routing.calibration import fit_calibration
 from memloop_assets.routing.choosing import ChoiceRule
 from memloop_assets.routing.fitting import (
     Gone,
     Material,
-    calibrate_arms,
     common_domains,
     grow_forest,
     held_mean,
     join_arms,
+    main_directions,
+    predict_trials,
     prepare_material,
     weigh_arm,
 )
@@ -34,8 +36,6 @@ from memloop_assets.routing.router import Router
 from memloop_assets.routing.sharing import find_shared
 from memloop_assets.routing.task_memory import TaskMemory, gather_memory
 from memloop_assets.routing.trials import Trials, best_arm, mean_rewards, price_arms, read_trials, time_arms
-
-_CALIBRATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class TrainingSettings:
         effective number (Kish, 1965).
     min_arm_rows: with fewer rows an arm predicts its shrunk mean whatever the text.
     min_forest_tasks: with fewer distinct tasks there are no trees; 0: never any.
-    min_calibration_tasks: from so many distinct tasks on a tenth of them is set aside for calibration; 0: never any. Off: on
-        RouteLLM's MMLU outcomes it cost more order than it mended probabilities (decision 0010).
+    min_calibration_tasks: from so many distinct tasks on the predictions are calibrated, by fits on half of the tasks that predict
+        the other half; 0: never.
     memory_tasks: the most tasks of which past trials are kept, those tried most often; 0: none.
     memory_trust_trials: on such a task, the prediction counts as so many trials.
     reference_arm: what the router falls back to; None takes the best single arm by the training rows.
@@ -74,7 +74,7 @@ class TrainingSettings:
     shrinkage_rows: float = 20.0
     min_arm_rows: int = 20
     min_forest_tasks: int = 300
-    min_calibration_tasks: int = 0
+    min_calibration_tasks: int = 1_000
     memory_tasks: int = 5_000
     memory_trust_trials: float = 4.0
     propensity_floor: float = 0.05
@@ -124,8 +124,6 @@ class _Fitted:
     linear: Linear
     variances: NDArray[np.float32]
     forest: Forest | None
-    slopes: NDArray[np.float64]
-    shifts: NDArray[np.float64]
     forest_share: float
 
 
@@ -140,7 +138,7 @@ def fit_router(
     """Return the router fitted on the rows of ``router_samples``; the same rows in any order and the same seed give the same bytes.
 
     ``seed`` decides all that is random: the trees, the directions that they look at, which tasks are fitted without their domain
-    and which calibrate.
+    and which half of them calibrates the other.
 
     ``prior`` says what earlier rows taught that are gone: the linear half keeps it, and the trees speak by the share of the trials that
     they have seen.
@@ -155,7 +153,7 @@ def fit_router(
     prices = price_arms(arms, trials, arm_costs)
     latencies = time_arms(arms, trials)
     featuriser = _fit_featuriser(trials, settings, prior)
-    fitted = _fit_arms(trials, arms, featuriser, settings, prior, seed=seed)
+    fitted, (slope, shift) = _fit_arms(trials, arms, featuriser, settings, prior, seed=seed)
     means = mean_rewards(trials, settings.shrinkage_rows)
     return Router(
         kind="fitted",
@@ -174,8 +172,8 @@ def fit_router(
         latencies_ms=np.array([latencies.get(arm, np.nan) for arm in arms]),
         linear=fitted.linear,
         forest=fitted.forest,
-        slopes=fitted.slopes,
-        shifts=fitted.shifts,
+        slopes=np.full(len(arms), slope),
+        shifts=np.full(len(arms), shift),
         term_variances=fitted.variances,
         prior_variance=1.0 / settings.penalty,
         row_counts=_count_rows(trials, arms),
@@ -192,21 +190,20 @@ def refit_router(
     *,
     seed: int = 0,
 ) -> Router:
-    """Return a router fitted on the rows of another once more, with another seed or other rewards, at three quarters of the cost.
+    """Return a router fitted on the rows of another once more, with another seed or other rewards, at half of the cost.
 
-    Words, prices, reference arm and memory are those of ``router``; weights, trees and calibration are fitted anew. With the same rewards
-    and ``prior`` that is what ``fit_router`` gives under this seed. Raises BadInput for a router that was fitted on other rows.
+    Words, prices, reference arm, memory and calibration are those of ``router``; weights and trees are fitted anew. Raises BadInput for a
+    router that was fitted on other rows.
     """
     trials = read_trials(samples, settings.propensity_floor)
     if router.row_counts != _count_rows(trials, router.arms):
         raise BadInput(f"router {router.version}", "it was fitted on other samples than these", "fit it on these first")
-    fitted = _fit_arms(trials, router.arms, router.featuriser, settings, prior, seed=seed)
+    plain = replace(settings, min_calibration_tasks=0)
+    fitted, _ = _fit_arms(trials, router.arms, router.featuriser, plain, prior, seed=seed)
     return replace(
         router,
         linear=fitted.linear,
         forest=fitted.forest,
-        slopes=fitted.slopes,
-        shifts=fitted.shifts,
         term_variances=fitted.variances,
         forest_share=fitted.forest_share,
     )
@@ -215,12 +212,12 @@ def refit_router(
 def best_single_arm(
     samples: pa.Table, arm_costs: Mapping[str, float], settings: TrainingSettings = DEFAULTS
 ) -> tuple[str, dict[str, float]]:
-    """Return the best single arm as far as the data tell it from the most served one, and every arm's mean reward.
+    """Return the best single arm as far as the data tell it from those served most, and every arm's mean reward.
 
-    It is the arm that served most, unless others lead it by more than noise: then the one with the highest mean, the
-    cheaper among equals. Taking the highest mean outright would let a rarely tried, lucky arm be what everything falls
-    back to: with rewards shuffled, 19 % of 200 weeks then promoted something, now 1 %. Means weigh rows as the fit
-    does and are shrunk as the fit is; an arm of fewer than ``min_arm_rows`` rows leads nothing. Raises BadInput likewise.
+    It is the best of the arms that served about as often as the most served one, unless others lead it by more than noise: then
+    the one with the highest mean, the cheaper among equals. Taking the highest mean outright would let a rarely tried, lucky arm be
+    what everything falls back to: with rewards shuffled, 19 % of 200 weeks then promoted something, now 1 %. Means weigh rows as
+    the fit does and are shrunk as the fit is; an arm of fewer than ``min_arm_rows`` rows leads nothing. Raises BadInput likewise.
     """
     trials = read_trials(samples, settings.propensity_floor)
     arms = tuple(sorted({*arm_costs, *trials.arms.tolist()}))
@@ -236,8 +233,8 @@ def _fit_arms(  # noqa: PLR0913  # all that a fit rests on
     prior: Prior | None,
     *,
     seed: int,
-) -> _Fitted:
-    """Return everything that is learned of the arms; where asked for, a tenth of the tasks calibrates and does nothing else."""
+) -> tuple[_Fitted, tuple[float, float]]:
+    """Return what is learned of the arms, and the slope and shift of the calibration that they share."""
     domains = common_domains(trials, settings.min_task_count)
     gone: dict[str, Gone] = {}
     if prior is not None:
@@ -245,33 +242,54 @@ def _fit_arms(  # noqa: PLR0913  # all that a fit rests on
         gone = prior.over(featuriser.terms, domains)
     material = prepare_material(trials, featuriser, domains, seed)
     task_count = len(set(trials.task_keys))
-    is_calibrated = 0 < settings.min_calibration_tasks <= task_count
-    is_set_aside = (trials.task_shares(seed) >= 1.0 - _CALIBRATION_SHARE) & is_calibrated
-    rows = np.flatnonzero(~is_set_aside)
-    mean = held_mean(trials, rows)
-    shared = _share(material, rows, settings)
-    found = [
-        weigh_arm(
-            material,
-            rows[trials.arms[rows] == arm],
-            mean,
-            penalty=settings.penalty,
-            shrinkage_rows=settings.shrinkage_rows,
-            min_rows=settings.min_arm_rows,
-            shared=shared.get(arm),
-            gone=gone.get(arm),
-        )
-        for arm in arms
-    ]
-    linear, variances = join_arms(found, material.domains)
-    has_forest = 0 < settings.min_forest_tasks <= task_count
-    forest = grow_forest(material, rows, arms, linear, seed) if has_forest else None
+    directions = main_directions(material, seed) if 0 < settings.min_forest_tasks <= task_count else None
     seen = float(trials.plain_weights.sum())
     forest_share = 0.5 * seen / (seen + (prior.trial_weight if prior else 0.0))
-    slopes, shifts = calibrate_arms(
-        material, np.flatnonzero(is_set_aside), arms, linear, forest, forest_share=forest_share
-    )
-    return _Fitted(linear, variances, forest, slopes, shifts, forest_share)
+
+    def learn(rows: NDArray[np.intp]) -> _Fitted:
+        mean = held_mean(trials, rows)
+        shared = _share(material, rows, settings)
+        found = [
+            weigh_arm(
+                material,
+                rows[trials.arms[rows] == arm],
+                mean,
+                penalty=settings.penalty,
+                shrinkage_rows=settings.shrinkage_rows,
+                min_rows=settings.min_arm_rows,
+                shared=shared.get(arm),
+                gone=gone.get(arm),
+            )
+            for arm in arms
+        ]
+        linear, variances = join_arms(found, material.domains)
+        forest = None if directions is None else grow_forest(material, rows, arms, linear, directions, seed=seed)
+        return _Fitted(linear, variances, forest, forest_share)
+
+    is_calibrated = 0 < settings.min_calibration_tasks <= task_count
+    calibration = _calibrate(material, arms, learn, seed) if is_calibrated else (1.0, 0.0)
+    return learn(np.arange(len(trials.texts))), calibration
+
+
+def _calibrate(
+    material: Material, arms: tuple[str, ...], learn: Callable[[NDArray[np.intp]], _Fitted], seed: int
+) -> tuple[float, float]:
+    """Return the slope and shift that predictions need which were made without their task: each half of the tasks is fitted once.
+
+    Every task counts the same, however often it was tried: one that comes all the time is for the memory to know.
+    """
+    trials = material.trials
+    is_first = trials.task_halves(seed)
+    if is_first.all() or not is_first.any():
+        return 1.0, 0.0
+    predicted = np.empty(len(is_first))
+    for is_asked in (is_first, ~is_first):
+        half = learn(np.flatnonzero(~is_asked))
+        asked = np.flatnonzero(is_asked)
+        predicted[asked] = predict_trials(
+            material, asked, arms, half.linear, half.forest, forest_share=half.forest_share
+        )
+    return fit_calibration(predicted, trials.rewards, trials.weights / trials.task_trials)
 
 
 def _share(material: Material, rows: NDArray[np.intp], settings: TrainingSettings) -> dict[str, NDArray[np.float64]]:
@@ -304,7 +322,7 @@ def _remember_tasks(trials: Trials, arms: tuple[str, ...], settings: TrainingSet
     )
     tasks = [(key, texts[key]) for key in keys]
     most, trust = settings.memory_tasks, settings.memory_trust_trials
-    return gather_memory(tasks, counts, sums, most_tasks=most, trust_trials=trust)
+    return gather_memory(tasks, np.bincount(rows), counts, sums, most_tasks=most, trust_trials=trust)
 
 
 def _fit_featuriser(trials: Trials, settings: TrainingSettings, prior: Prior | None) -> Featuriser:

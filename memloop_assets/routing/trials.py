@@ -44,10 +44,20 @@ class Trials:
         """Return the weighted mean reward over all arms."""
         return float(np.average(self.rewards, weights=self.weights))
 
+    @cached_property
+    def task_trials(self) -> NDArray[np.int64]:
+        """Return for each row how many rows its task has."""
+        counts = Counter(self.task_keys)
+        return np.array([counts[key] for key in self.task_keys], dtype=np.int64)
+
     def task_shares(self, seed: int = 0) -> NDArray[np.float64]:
         """Return for each row a number in [0, 1) that its task and the seed decide: what slices of tasks are cut by."""
         found = {key: _share_of(f"{seed} {key}" if seed else key) for key in set(self.task_keys)}
         return np.array([found[key] for key in self.task_keys])
+
+    def task_halves(self, seed: int = 0) -> NDArray[np.bool_]:
+        """Return for each row whether its task is in the first of two halves; its task and the seed alone decide."""
+        return np.floor(self.task_shares(seed) * 2**20) % 2 == 0
 
     def effective_rows(self, chosen: NDArray[np.bool_]) -> float:
         """Return how many equally weighted rows weigh as much as the chosen ones (Kish, 1965); 0 for none."""

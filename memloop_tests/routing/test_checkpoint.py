@@ -61,6 +61,7 @@ def some_router(seed: int = 0) -> Router:
         row_counts=(7, 9),
         memory=gather_memory(
             [("k" * 32, "the cat sat on the mat")],
+            np.array([3]),
             np.array([[2.0, 1.0]]),
             np.array([[1.5, 0.0]]),
             most_tasks=9,

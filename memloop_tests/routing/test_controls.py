@@ -1,4 +1,4 @@
-"""Controls are fitted by the whole recipe: what is taken over from the challenger is what fitting it again would have given."""
+"""Controls are fitted by the whole recipe: what they take over is what fitting it again would have given, but for the calibration."""
 
 from dataclasses import replace
 
@@ -46,6 +46,21 @@ def test_the_seed_decides_which_tasks_calibrate() -> None:
     plain = TrainingSettings(min_calibration_tasks=100, min_forest_tasks=0, memory_tasks=0)
     first, second = (fit_router(rows, PRICES, plain, seed=seed) for seed in (0, 1))
     assert first.slopes.tobytes() != second.slopes.tobytes()
+
+
+def test_controls_are_calibrated_as_the_challenger_is() -> None:
+    settings = replace(SETTINGS, min_calibration_tasks=100)
+    router = fit_router(SAMPLES, PRICES, settings)
+    assert router.slopes.tolist() != fitted().slopes.tolist()
+    for control in (
+        fit_twin(router, SAMPLES, settings, seed=1),
+        fit_shuffled_control(router, SAMPLES, settings, seed=7),
+    ):
+        assert (control.slopes.tobytes(), control.shifts.tobytes()) == (
+            router.slopes.tobytes(),
+            router.shifts.tobytes(),
+        )
+        assert control.linear.intercepts.tobytes() != router.linear.intercepts.tobytes()
 
 
 def test_a_shuffled_control_is_what_a_full_fit_on_the_shuffled_rewards_gives() -> None:

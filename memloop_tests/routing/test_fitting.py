@@ -1,4 +1,4 @@
-"""What is learned of each arm: graded rewards, domains, trees from logs of one arm per task, calibration on tasks set aside."""
+"""What is learned of each arm: graded rewards, domains, trees from logs of one arm per task, calibration by tasks that did not teach."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from memloop_assets.routing.calibration import MIN_ROWS, fit_calibration
-from memloop_assets.routing.linear import sigmoid
+from memloop_assets.routing.calibration import LEAST_SLOPE, MIN_ROWS, fit_calibration
+from memloop_assets.routing.linear import logit, sigmoid
 from memloop_assets.routing.logistic import fit_logistic
 from memloop_assets.routing.training import TrainingSettings, fit_router
 from memloop_assets.routing.trials import read_trials
@@ -109,20 +109,78 @@ def test_calibration_finds_the_slope_and_shift_that_were_hidden() -> None:
 
 
 def test_calibration_leaves_few_rows_alone_and_never_turns_the_order_round() -> None:
-    rewards = np.tile([1.0, 0.0], 500)
+    rewards = np.tile([1.0, 0.0, 0.0], 400)
     assert fit_calibration(np.full(MIN_ROWS - 1, 0.9), rewards[: MIN_ROWS - 1], np.ones(MIN_ROWS - 1)) == (1.0, 0.0)
-    slope, _ = fit_calibration(np.where(rewards > 0, 0.1, 0.9), rewards, np.ones(1_000))
-    assert slope > 0.0
+    predicted = np.where(rewards > 0, 0.1, 0.9)
+    slope, shift = fit_calibration(predicted, rewards, np.ones(1_200))
+    assert slope == LEAST_SLOPE
+    assert sigmoid(slope * logit(predicted) + shift).mean() == pytest.approx(1 / 3, abs=1e-6)
 
 
-def test_tasks_set_aside_for_calibration_teach_nothing_else() -> None:
-    rows = world_rows(700, is_full=True, named=0.0)
-    asked = TrainingSettings(min_calibration_tasks=100, min_forest_tasks=0, memory_tasks=0)
+def calibration_of(rows: list[dict[str, Any]], **settings: Any) -> tuple[float, float]:
+    asked = TrainingSettings(min_calibration_tasks=100, memory_tasks=0, **settings)
     router = fit_router(table(rows), PRICES, asked)
-    assert router.slopes.tolist() != [1.0] * len(ARMS)
-    trials = read_trials(table(rows), 0.05)
-    aside = {key for key, share in zip(trials.task_keys, trials.task_shares(), strict=True) if share >= 0.9}
-    some = [{**row, "reward": 1.0 - row["reward"]} if row["task_key"] in aside else row for row in rows]
-    partly = fit_router(table(some), PRICES, asked)
-    assert partly.linear.term_weights.tobytes() == router.linear.term_weights.tobytes()
-    assert partly.slopes.tobytes() != router.slopes.tobytes()
+    assert len(set(router.slopes.tolist())) == len(set(router.shifts.tolist())) == 1, "all arms share it"
+    return float(router.slopes[0]), float(router.shifts[0])
+
+
+@pytest.mark.parametrize("min_forest_tasks", [0, 300])
+def test_what_is_predicted_of_tasks_that_taught_is_not_what_calibrates(min_forest_tasks: int) -> None:
+    random = np.random.default_rng(3)
+    noise = [{**row, "reward": float(random.random() < 0.5)} for row in world_rows(700, is_full=True)]
+    slope, _ = calibration_of(noise, min_forest_tasks=min_forest_tasks)
+    assert slope < 0.5, "what was learned by heart tells nothing of other tasks"
+
+
+def test_calibration_mends_predictions_of_new_tasks_and_keeps_the_order_of_arms() -> None:
+    texts, _, truth = truth_of()
+    rows = table(world_rows(1_200, is_full=True, named=0.0))
+    raw, calibrated = (
+        fit_router(rows, PRICES, TrainingSettings(min_calibration_tasks=least)).predict_reward_table(texts)
+        for least in (0, 1_000)
+    )
+    assert np.mean((calibrated - truth) ** 2) < np.mean((raw - truth) ** 2)
+    assert np.argsort(calibrated, axis=1, kind="stable").tolist() == np.argsort(raw, axis=1, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+@pytest.mark.parametrize("arm", ["large-model", "new-model"])
+def test_a_task_that_comes_all_the_time_does_not_calibrate_the_others(arm: str, reward: float) -> None:
+    rows = world_rows(800) + [sample("are you there", arm, reward, propensity=0.2) for _ in range(800)]
+    asked = TrainingSettings(min_calibration_tasks=100, min_forest_tasks=0, memory_tasks=0)
+    router = fit_router(table(rows), {**PRICES, "new-model": 0.001}, asked)
+    texts, domains, truth = truth_of()
+    known = [router.arms.index(name) for name in sorted(ARMS)]
+    bare = replace(router, slopes=np.ones(len(router.arms)), shifts=np.zeros(len(router.arms)))
+    raw, calibrated = (one.predict_reward_table(texts, domains)[:, known] for one in (bare, router))
+    assert np.mean((calibrated - truth) ** 2) < 1.1 * np.mean((raw - truth) ** 2)
+
+
+def test_one_task_alone_calibrates_nothing() -> None:
+    rows = [sample("the only task", arm, reward) for arm in ARMS for reward in (0.0, 1.0) * 20]
+    router = fit_router(table(rows), PRICES, TrainingSettings(min_calibration_tasks=1))
+    assert router.slopes.tolist() == [1.0] * len(ARMS)
+
+
+def test_trials_without_a_domain_do_not_count_in_a_domain_that_is_called_nothing() -> None:
+    named = [sample(f"task {place}", "large-model", 1.0, domain="") for place in range(40)]
+    unnamed = [sample(f"other {place}", "large-model", 0.0) for place in range(400)]
+    router = fit_router(table(named + unnamed), PRICES)
+    assert router.linear.domains == ("",)
+    assert router.linear.domain_means[0, router.arms.index("large-model")] > 0.8
+
+
+def test_few_tasks_or_a_setting_leave_calibration_out() -> None:
+    rows = world_rows(300, is_full=True)
+    assert fit_router(table(rows), PRICES).slopes.tolist() == [1.0] * len(ARMS)
+    assert calibration_of(rows) != (1.0, 0.0)
+
+
+def test_a_task_is_in_one_half_whatever_other_tasks_there_are() -> None:
+    rows = world_rows(300, is_full=True)
+    some, more = (read_trials(table(one), 0.05) for one in (rows[:1_000], rows))
+    half_of = [dict(zip(one.task_keys, one.task_halves().tolist(), strict=True)) for one in (some, more)]
+    assert half_of[0].items() <= half_of[1].items()
+    assert 0.4 < np.mean(list(half_of[1].values())) < 0.6
+    assert all(half_of[1][key] == of_first for key, of_first in zip(more.task_keys, more.task_halves(), strict=True))
+    assert more.task_halves(1).tolist() != more.task_halves().tolist()

@@ -1,5 +1,6 @@
 """An arm that joins a router learns from its trials and leaves every other arm as it was, to the bit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from memloop_assets.errors import BadInput
 from memloop_assets.routing.checkpoint import load_checkpoint, save_checkpoint
 from memloop_assets.routing.new_arm import add_arm
-from memloop_assets.routing.training import fit_router
+from memloop_assets.routing.training import TrainingSettings, fit_router
 from memloop_tests.routing.test_fitting import PRICES, truth_of, world_rows
-from memloop_tests.routing.test_training import table
+from memloop_tests.routing.test_training import sample, table
 
 
 def test_an_arm_joins_without_touching_the_others_and_predicts_its_own_truth(tmp_path: Path) -> None:
@@ -36,6 +37,28 @@ def test_an_arm_joins_without_touching_the_others_and_predicts_its_own_truth(tmp
     assert joined.choose(texts[0], domain=domains[0], arms=[late, "large-model"]).arm in {late, "large-model"}
     loaded = load_checkpoint(tmp_path, save_checkpoint(joined, tmp_path))
     assert loaded.predict_reward_table(texts).tobytes() == joined.predict_reward_table(texts).tobytes()
+
+
+def test_an_arm_that_joins_is_calibrated_as_the_others_are() -> None:
+    rows = table(world_rows(300, is_full=True))
+    is_late = np.array([arm == "lookup-tool" for arm in rows["arm"].to_pylist()])
+    prices = {arm: price for arm, price in PRICES.items() if arm != "lookup-tool"}
+    router = fit_router(rows.filter(~is_late), prices, TrainingSettings(min_calibration_tasks=100))
+    joined = add_arm(router, rows, "lookup-tool", 0.0008)
+    assert (joined.slopes[0], joined.shifts[0]) != (1.0, 0.0)
+    np.testing.assert_allclose(joined.slopes, router.slopes[0], rtol=1e-12)
+    np.testing.assert_allclose(joined.shifts, router.shifts[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("reward", [0.1, 0.9])
+def test_an_arm_of_few_trials_that_joins_stands_at_the_level_of_the_others(reward: float) -> None:
+    plain = [sample(f"task {place}", arm, reward) for place in range(300) for arm in ("large-model", "small-model")]
+    router = replace(
+        fit_router(table(plain), PRICES), slopes=np.full(len(PRICES), 1.5), shifts=np.full(len(PRICES), 0.4)
+    )
+    joined = add_arm(router, table([*plain, sample("task 1", "new", reward)]), "new", 0.001)
+    of_new, of_large = (joined.predict_rewards("task 900")[joined.arms.index(arm)] for arm in ("new", "large-model"))
+    assert of_new == pytest.approx(of_large, abs=0.01)
 
 
 def test_an_arm_that_is_there_already_is_refused() -> None:

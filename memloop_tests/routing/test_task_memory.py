@@ -20,7 +20,8 @@ OTHER = "prove that the sum of two primes above two is even"
 
 def remembering(counts: list[list[float]], sums: list[list[float]], texts: list[str], most: int = 99) -> TaskMemory:
     tasks = [(task_key(text), text) for text in texts]
-    found = gather_memory(tasks, np.array(counts), np.array(sums), most_tasks=most, trust_trials=4.0)
+    tries = np.array(counts).sum(axis=1).astype(np.int64)
+    found = gather_memory(tasks, tries, np.array(counts), np.array(sums), most_tasks=most, trust_trials=4.0)
     assert found is not None
     return found
 
@@ -51,8 +52,18 @@ def test_near_duplicates_are_one_task_and_tasks_tried_once_are_not_kept() -> Non
     assert (memory.trial_counts.tolist(), memory.reward_sums.tolist()) == ([[2.0]], [[1.0]])
     assert memory.recall(OTHER)[0] is None
     assert memory.recall("?!") == (None, 0.0)
-    lone = gather_memory([("k", OTHER)], np.ones((1, 1)), np.ones((1, 1)), most_tasks=9, trust_trials=4.0)
+    once = np.ones(1, dtype=np.int64)
+    lone = gather_memory([("k", OTHER)], once, np.ones((1, 1)), np.ones((1, 1)), most_tasks=9, trust_trials=4.0)
     assert lone is None
+
+
+def test_a_task_tried_twice_long_ago_is_remembered_and_one_tried_once_is_not_however_much_it_weighs() -> None:
+    weights = np.array([[0.5], [3.0]])
+    tasks = [(task_key(text), text) for text in (KETTLE, OTHER)]
+    for most in (9, 1):
+        found = gather_memory(tasks, np.array([2, 1]), weights, weights / 2, most_tasks=most, trust_trials=4.0)
+        assert found is not None
+        assert (found.keys, found.trial_counts.tolist()) == ((task_key(KETTLE),), [[0.5]])
 
 
 def test_only_the_tasks_tried_most_often_are_kept() -> None:
