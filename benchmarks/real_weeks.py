@@ -159,7 +159,7 @@ class Ending(NamedTuple):
     @property
     def gap_shares(self) -> NDArray[np.float64]:
         """Return the share of the way from the best single arm to the oracle, in reward and in utility, (2,)."""
-        return ((self.champion - self.single) / (self.oracle - self.single))[[0, 2]]
+        return (self.champion - self.single)[[0, 2]] / (self.oracle - self.single)[[0, 2]]
 
 
 class Seed(NamedTuple):
