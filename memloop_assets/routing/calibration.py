@@ -23,13 +23,14 @@ def fit_calibration(
 ) -> tuple[float, float]:
     """Return the logit's slope and shift from predicted and earned rewards; (1, 0) for fewer than MIN_ROWS rows.
 
-    The slope is held at 1 as by ``_TRUST_ROWS`` rows, and is at least LEAST_SLOPE.
+    All rows together weigh their effective number (Kish, 1965). The slope is held at 1 as by ``_TRUST_ROWS`` of them, and is at least
+    LEAST_SLOPE.
     """
     if rewards.size < MIN_ROWS:
         return 1.0, 0.0
     scores = logit(predicted)
     middle = float(np.average(scores, weights=weights))
-    weights = weights * (rewards.size / weights.sum())
+    weights = weights * (weights.sum() / (weights @ weights))
     slope, level = fit_slope(scores - middle, rewards, weights, _TRUST_ROWS)
     if slope < LEAST_SLOPE:
         slope, (_, level) = LEAST_SLOPE, fit_slope(LEAST_SLOPE * (scores - middle), rewards, weights, _FIXED)

@@ -117,6 +117,17 @@ def test_calibration_leaves_few_rows_alone_and_never_turns_the_order_round() -> 
     assert sigmoid(slope * logit(predicted) + shift).mean() == pytest.approx(1 / 3, abs=1e-6)
 
 
+def test_rows_that_weigh_little_beside_a_few_calibrate_little() -> None:
+    random = np.random.default_rng(4)
+    scores = random.normal(size=2_000)
+    rewards = (random.random(2_000) < sigmoid(0.3 * scores)).astype(np.float64)
+    even = fit_calibration(sigmoid(scores), rewards, np.ones(2_000))[0]
+    assert even == pytest.approx(fit_calibration(sigmoid(scores), rewards, np.full(2_000, 9.0))[0], abs=1e-9)
+    lopsided = fit_calibration(sigmoid(scores), rewards, np.where(np.arange(2_000) < 60, 1.0, 1e-9))
+    assert even == pytest.approx(0.35, abs=0.1)
+    assert lopsided == pytest.approx(fit_calibration(sigmoid(scores[:60]), rewards[:60], np.ones(60)), abs=0.03)
+
+
 def calibration_of(rows: list[dict[str, Any]], **settings: Any) -> tuple[float, float]:
     asked = TrainingSettings(min_calibration_tasks=100, memory_tasks=0, **settings)
     router = fit_router(table(rows), PRICES, asked)
