@@ -147,8 +147,8 @@ def test_calibration_mends_predictions_of_new_tasks_and_keeps_the_order_of_arms(
     texts, _, truth = truth_of()
     rows = table(world_rows(1_200, is_full=True, named=0.0))
     raw, calibrated = (
-        fit_router(rows, PRICES, TrainingSettings(min_calibration_tasks=least)).predict_reward_table(texts)
-        for least in (0, 1_000)
+        fit_router(rows, PRICES, settings).predict_reward_table(texts)
+        for settings in (TrainingSettings(min_calibration_tasks=0), TrainingSettings())
     )
     assert np.mean((calibrated - truth) ** 2) < np.mean((raw - truth) ** 2)
     assert np.argsort(calibrated, axis=1, kind="stable").tolist() == np.argsort(raw, axis=1, kind="stable").tolist()
